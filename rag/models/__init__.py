@@ -1,0 +1,1 @@
+"""The seams to the models, and what stands behind them."""

@@ -1,0 +1,187 @@
+"""The nouns of the program. Every offset is a Unicode code point of `Document.text`, end exclusive."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+QUESTION_CHARACTERS = 4000  # the longest question that is read
+
+Status = Literal["answered", "partial", "not_in_documents"]
+Support = Literal["quoted", "supported", "partial", "unsupported"]
+Reason = Literal["off_topic", "not_stated", "contradicted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Literal["user", "assistant", "system"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One source file as text. `text` never changes after loading."""
+
+    source: str
+    title: str
+    text: str
+    sha256: str
+    author: str | None = None
+    publisher: str | None = None
+    date: str | None = None
+    language: str = "en"
+    page_starts: tuple[int, ...] = ()  # offset of the first character of each page; empty: no pages
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A span of `Document.text`, the unit that is cited."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """`document.text[start:end]`: whole sentences, what the reader sees."""
+
+    source: str
+    title: str
+    start: int
+    end: int
+    text: str
+    sentences: tuple[Sentence, ...]
+    heading: tuple[str, ...] = ()
+    page: int | None = None  # counted from 1
+    author: str | None = None
+    publisher: str | None = None
+    date: str | None = None
+    language: str = "en"
+
+    def quote(self, sentence: Sentence) -> str:
+        return self.text[sentence.start - self.start : sentence.end - self.start]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage that a search returned. `ranks` has its place, from 1, in each list that held it."""
+
+    passage: Passage
+    score: float
+    ranks: Mapping[str, int]
+    sentence_scores: tuple[float, ...] = ()  # cosine of each sentence to the query
+
+    def as_dict(self) -> dict[str, Any]:
+        p = self.passage
+        return {
+            "source": p.source,
+            "title": p.title,
+            "heading": list(p.heading),
+            "page": p.page,
+            "start": p.start,
+            "end": p.end,
+            "text": p.text,
+            "score": round(self.score, 4),
+            "ranks": dict(self.ranks),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A sentence handed to the model, with the passage it stands in."""
+
+    passage: Passage
+    start: int
+    end: int
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """`quote == document.text[start:end]`, always; at most two sentences and 400 characters."""
+
+    number: int
+    source: str
+    title: str
+    start: int
+    end: int
+    quote: str
+    support: Support
+    page: int | None = None
+    heading: tuple[str, ...] = ()
+    sheet: str | None = None
+    row: int | None = None
+    author: str | None = None
+    publisher: str | None = None
+    date: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSentence:
+    """`text` carries no marks; `citations` are numbers of `Answer.citations`."""
+
+    text: str
+    support: Support
+    citations: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    question: str
+    standalone_question: str
+    status: Status
+    text: str  # with the marks [n]
+    sentences: tuple[AnswerSentence, ...]
+    citations: tuple[Citation, ...]
+    passages: tuple[Hit, ...]
+    model: str
+    timings: Mapping[str, float]  # search_s, first_token_s, total_s
+    fingerprint: str
+    reason: Reason | None = None  # set where status is not_in_documents
+    missing: str | None = None  # the part of the question that stays open
+    notes: tuple[str, ...] = field(default=())  # said to the asker, e.g. that no model is installed
+
+    def as_dict(self) -> dict[str, Any]:
+        """The answer as JSON: the same from the CLI, the endpoint and the last streamed event."""
+        data = {name: getattr(self, name) for name in ("question", "standalone_question", "status", "text")}
+        data["sentences"] = [asdict(s) for s in self.sentences]
+        data["citations"] = [asdict(c) for c in self.citations]
+        data["passages"] = [hit.as_dict() for hit in self.passages]
+        data |= {"reason": self.reason, "missing": self.missing, "notes": list(self.notes)}
+        data |= {"model": self.model, "timings": dict(self.timings), "fingerprint": self.fingerprint}
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """The search is done: what the model will read is already there to be shown."""
+
+    standalone_question: str
+    passages: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of the answer's text, marks included. `Done` has the last word."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    answer: Answer
+
+
+Event = Retrieved | Delta | Done
+
+
+def event_as_json(event: Event) -> tuple[str, dict[str, Any]]:
+    """(name, data) of an event, as the stream, the client and the command line carry it."""
+    match event:
+        case Retrieved():
+            passages = [hit.as_dict() for hit in event.passages]
+            return "retrieved", {"standalone_question": event.standalone_question, "passages": passages}
+        case Delta():
+            return "delta", {"text": event.text}
+        case Done():
+            return "done", event.answer.as_dict()

@@ -1,0 +1,152 @@
+from dataclasses import replace
+
+import pytest
+
+from rag.attribution import attribute, cite, match, status_of
+from rag.types import Evidence, Passage, Sentence
+
+
+def passage(*sentences: str, source: str = "mill.md", **fields: object) -> list[Evidence]:
+    """A passage behind some other text, and each of its sentences as evidence."""
+    spans, at, offset = [], 0, 100
+    for sentence in sentences:
+        spans.append(Sentence(offset + at, offset + at + len(sentence)))
+        at += len(sentence) + 1
+    text = " ".join(sentences)
+    made = Passage(source, "The mill", offset, offset + len(text), text, tuple(spans), **fields)  # type: ignore[arg-type]
+    return [Evidence(made, s.start, s.end, made.quote(s), 0.5) for s in spans]
+
+
+MILL = passage(
+    "The mill at Lindal was built by Edna Marsh in 1887.",
+    "It cost 4,200 crowns.",
+    "Its wheel measured six metres across.",
+    "The miller did not sell rye.",
+)
+
+
+def support(sentence: str, question: str = "") -> str:
+    return match(sentence, MILL, question=question).support
+
+
+def quotes(sentence: str, question: str = "") -> list[str]:
+    return [e.text for e in match(sentence, MILL, question=question).evidence]
+
+
+def test_a_copy_is_quoted_and_cites_where_it_stands() -> None:
+    assert support("The mill at Lindal was built by Edna Marsh in 1887.") == "quoted"
+    assert quotes("The mill at Lindal was built by Edna Marsh in 1887.") == [MILL[0].text]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "the MILL at **Lindal** was built, by Edna Marsh, in 1887",
+        "Its wheel measured <u>six</u> metres across",
+    ],
+)
+def test_a_copy_may_differ_in_case_marks_and_emphasis(sentence: str) -> None:
+    assert support(sentence) == "quoted"
+
+
+def test_other_words_for_the_same_are_supported() -> None:
+    assert support("Edna Marsh built the Lindal mill in 1887.") == "supported"
+
+
+@pytest.mark.parametrize("sentence", ["The mill cost 4200 crowns.", "The wheel measured 6 metres."])
+def test_a_figure_may_be_written_in_another_way(sentence: str) -> None:
+    assert support(sentence, "How much was it?") == "supported"
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The mill at Lindal was built by Edna Marsh in 1878.",
+        "The mill at Lindal was built by Edna Marsh in 18.",
+        "It cost 4,300 crowns.",
+        "Its wheel measured seven metres across.",
+        "Its wheel measured twenty-six metres across.",
+    ],
+)
+def test_another_figure_is_not_supported(sentence: str) -> None:
+    assert support(sentence) not in ("quoted", "supported")
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["The mill at Lindal was built by Tomas Rell in 1887.", "The mill at Farrow was built by Edna Marsh in 1887."],
+)
+def test_another_name_is_not_supported(sentence: str) -> None:
+    assert support(sentence) not in ("quoted", "supported")
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["The mill at Lindal was not built by Edna Marsh in 1887.", "The miller did sell rye.", "The miller sold rye."],
+)
+def test_the_contrary_is_not_supported(sentence: str) -> None:
+    assert support(sentence) not in ("quoted", "supported")
+
+
+def test_a_sentence_without_evidence_is_marked_unsupported() -> None:
+    assert support("Bees visit lavender in summer.") == "unsupported"
+    assert quotes("Bees visit lavender in summer.") == []
+
+
+@pytest.mark.parametrize("sentence", ["", "...", "It is so."])
+def test_a_sentence_that_says_nothing_is_unsupported(sentence: str) -> None:
+    assert support(sentence) == "unsupported"
+
+
+def test_without_evidence_nothing_is_supported() -> None:
+    assert match("The mill at Lindal was built by Edna Marsh.", []).support == "unsupported"
+    assert attribute("The mill at Lindal was built by Edna Marsh.", []) == ()
+
+
+def test_a_sentence_from_two_places_cites_both() -> None:
+    assert set(quotes("The mill built by Edna Marsh in 1887 cost 4,200 crowns.")) == {MILL[0].text, MILL[1].text}
+
+
+def test_a_short_phrase_that_any_sentence_shares_is_no_quotation() -> None:
+    assert support("in 1887") != "quoted"
+
+
+def test_citations_are_numbered_from_one_and_stand_at_their_offsets() -> None:
+    found = attribute("The mill built by Edna Marsh in 1887 cost 4,200 crowns.", MILL)
+    text = "x" * 100 + MILL[0].passage.text
+    assert [c.number for c in found] == [1, 2]
+    assert all(text[c.start : c.end] == c.quote for c in found)
+    assert {c.support for c in found} == {
+        match("The mill built by Edna Marsh in 1887 cost 4,200 crowns.", MILL).support
+    }
+
+
+def test_a_citation_carries_what_is_known_of_its_document() -> None:
+    [evidence] = passage(
+        "It ground barley.", heading=("Mill", "Work"), page=7, author="Ida Holm", publisher="Lindal Press", date="1931"
+    )
+    citation = cite(evidence, "supported", 3)
+    assert (citation.number, citation.source, citation.title, citation.page) == (3, "mill.md", "The mill", 7)
+    assert citation.heading == ("Mill", "Work")
+    assert (citation.author, citation.publisher, citation.date) == ("Ida Holm", "Lindal Press", "1931")
+
+
+def test_evidence_of_the_same_words_is_cited_by_the_first() -> None:
+    twin = replace(MILL[0], passage=replace(MILL[0].passage, source="other.md"))
+    found = attribute("Edna Marsh built the Lindal mill in 1887.", [twin, MILL[0]])
+    assert [c.source for c in found] == ["other.md"]
+
+
+@pytest.mark.parametrize(
+    ("supports", "status"),
+    [
+        (["quoted", "supported"], "answered"),
+        (["supported", "partial"], "partial"),
+        (["supported", "unsupported"], "partial"),
+        (["partial"], "partial"),
+        (["unsupported", "unsupported"], ""),
+        ([], ""),
+    ],
+)
+def test_the_status_follows_from_the_support_of_the_sentences(supports: list[str], status: str) -> None:
+    assert status_of(supports) == status  # type: ignore[arg-type]

@@ -1,0 +1,120 @@
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from rich.console import Console
+
+from eval.report import html_report, print_comparison, print_run
+from eval.results import Comparison, Origin, Quote, Row, Run, compare, summarise, summarise_by_type
+
+RIGHT = {"answer_correct": 1.0, "refusal_recall": None, "quote_exact": 1.0, "total_s": 2.0}
+WRONG = {"answer_correct": 0.0, "refusal_recall": None, "quote_exact": 1.0, "total_s": 4.0}
+ORIGIN = Origin("local", "abc", "mine.jsonl", "f" * 64, "2030-01-01T00:00:00+00:00", {"python": "3.11"}, 12.0)
+
+
+def _row(name: str, measures: dict[str, float | None], text: str = "Forty.", **more: object) -> Row:
+    cited = (Quote("bridge.md", "It is <b>40</b> m.", 0, 18, "quoted"),)
+    fields = {"error": None, "status": "answered"} | more
+    error, status = fields["error"], fields["status"]
+    assert error is None or isinstance(error, str)
+    assert status is None or isinstance(status, str)
+    return Row(name, "figure", "How <i>long</i>?", True, ("40",), status, text, measures, cited, cited, error=error)
+
+
+def _run(rows: list[Row], comparison: Comparison | None = None) -> Run:
+    summary, by_type = summarise(rows), summarise_by_type(rows)
+    return Run(tuple(rows), summary, by_type, ORIGIN, Path("run"), comparison, ("q: a.md ends",))
+
+
+def _printed(run: Run) -> str:
+    out = io.StringIO()
+    print_run(run, Console(file=out, width=100))
+    return out.getvalue()
+
+
+class _Page(HTMLParser):
+    """Collects what could reach outside, and checks that tags close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.links += [value or "" for name, value in attrs if name in {"src", "href", "xlink:href"}]
+        if tag not in {"meta", "br"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_table_for_the_terminal_has_values_intervals_and_types() -> None:
+    printed = _printed(_run([_row("q1", RIGHT), _row("q2", WRONG)]))
+    assert re.search(r"answer_correct\s+50\.0%\s+0\.0 … 100\.0\s+2", printed)
+    assert re.search(r"total_s\s+3\.00 s", printed)
+    assert re.search(r"figure\s+50\.0%\s+2", printed)
+    assert "2 questions, 1 to look at, 0 failed." in printed
+    assert "\x1b" not in printed
+
+
+def test_failures_and_warnings_are_printed() -> None:
+    printed = _printed(_run([_row("q1", WRONG, error="ModelError: [gone]", status=None)]))
+    assert "Failed: q1: ModelError: [gone]" in printed
+    assert "Warning: q: a.md ends." in printed
+
+
+def test_a_comparison_is_printed_with_the_change_and_the_verdict() -> None:
+    before = [_row(str(n), RIGHT) for n in range(20)]
+    after = [_row(str(n), WRONG) for n in range(20)]
+    out = io.StringIO()
+    print_comparison(compare(before, after, before="old", after="new"), Console(file=out, width=120))
+    assert re.search(r"answer_correct\s+100\.0%\s+0\.0%\s+-100\.0\s+-100\.0 … -100\.0\s+20\s+worse", out.getvalue())
+    assert re.search(r"total_s\s+2\.00 s\s+4\.00 s\s+\+2\.00 s\s+.*worse", out.getvalue())
+    assert (
+        "Paired over 20 questions in common (0 only before, 0 only after). Dropped: answer_correct." in out.getvalue()
+    )
+
+
+def test_the_page_is_whole_escaped_and_needs_nothing_from_outside() -> None:
+    rows = [_row("q1", RIGHT), _row("q2", WRONG, text="<script>alert(1)</script>")]
+    html = html_report(_run(rows, compare(rows, rows)))
+    page = _Page()
+    page.feed(html)
+    assert page.open == []
+    assert page.tags & {"script", "link", "img", "iframe", "i", "b"} == {"b"}
+    assert all(link.startswith("#") for link in page.links)
+    assert not re.search(r"https?:|@import|url\((?!#)", html)
+    assert html.count("<svg") == 3
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert "How &lt;i&gt;long&lt;/i&gt;?" in html
+    assert "It is &lt;b&gt;40&lt;/b&gt; m." in html
+
+
+def test_the_plots_have_ids_of_their_own() -> None:
+    rows = [_row("q1", RIGHT), _row("q2", WRONG)]
+    ids = re.findall(r'\bid="([^"]+)"', html_report(_run(rows, compare(rows, rows))))
+    assert len(ids) == len(set(ids))
+
+
+def test_every_failing_question_has_a_card_and_every_question_a_row() -> None:
+    rows = [_row("fine", RIGHT), _row("wrong", WRONG), _row("broken", WRONG, error="ModelError: gone", status=None)]
+    html = html_report(_run(rows))
+    cards = re.findall(r"<article>.*?</article>", html, flags=re.DOTALL)
+    assert len(cards) == 2
+    assert "wrong" in cards[0]
+    assert "ModelError: gone" in cards[1]
+    folded = html[html.index("<details>") :]
+    assert all(name in folded for name in ("fine", "wrong", "broken"))
+
+
+def test_a_run_without_timings_or_answers_has_a_page() -> None:
+    empty = {"answer_correct": 0.0, "refusal_recall": None, "total_s": None}
+    assert html_report(_run([_row("q$1$", empty, error="ModelError: gone", status=None)])).count("<svg") == 1

@@ -1,0 +1,188 @@
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from rag import generation
+from rag.errors import ModelError
+from rag.generation import Piece, as_question, count_tokens, passages_block, pieces, refusal, says_not_found
+from rag.types import Evidence, Message, Passage, Sentence
+
+
+def evidence(text: str, source: str = "mill.md", title: str = "The mill", start: int = 0) -> Evidence:
+    end = start + len(text)
+    passage = Passage(source, title, start, end, text, (Sentence(start, end),))
+    return Evidence(passage, start, end, text, 0.5)
+
+
+MILL = [evidence("It ground <u>barley</u>.")]
+TALK = [Message("user", "Who built the mill?"), Message("assistant", "Edna Marsh built the mill.")]
+
+
+# -- prompts ------------------------------------------------------------------------------------------------------
+
+
+def test_each_document_stands_under_its_title_the_best_one_first() -> None:
+    found = [evidence("B one.", "b.md", "Bees"), evidence("A one.", "a.md", "Ants"), evidence("B two.", "b.md", "Bees")]
+    assert passages_block(found) == "Passages:\n[Bees]\nB one.\nB two.\n\n[Ants]\nA one."
+
+
+def test_the_model_reads_plain_text() -> None:
+    assert "It ground barley." in passages_block(MILL)
+
+
+def test_check_and_answer_begin_alike_so_that_the_engine_reads_the_passages_once() -> None:
+    check = "".join(m.content for m in generation.check_messages("What did it grind?", MILL))
+    answer = "".join(m.content for m in generation.answer_messages("What did it grind?", MILL, may_refuse=False))
+    assert check.startswith(generation.ANSWER_SYSTEM + passages_block(MILL))
+    assert answer.startswith(generation.ANSWER_SYSTEM + passages_block(MILL))
+    assert "What did it grind?" in check
+    assert "What did it grind?" in answer
+
+
+def test_a_refusal_is_offered_only_where_it_is_asked_for() -> None:
+    offered = generation.answer_messages("What did it grind?", MILL, may_refuse=True)
+    plain = generation.answer_messages("What did it grind?", MILL, may_refuse=False)
+    assert "NOT FOUND" in offered[0].content
+    assert "NOT FOUND" not in plain[0].content
+
+
+def test_the_model_is_not_asked_for_marks() -> None:
+    assert not any(mark in generation.ANSWER_SYSTEM for mark in ("[1]", "cite", "citation", "footnote"))
+
+
+def test_a_follow_up_is_read_with_the_last_turns_cut_to_size() -> None:
+    history = [Message("user", f"turn {i} " + "x" * 9000) for i in range(50)]
+    prompt = generation.standalone_messages("And when?", history)[-1].content
+    assert "turn 49" in prompt
+    assert "turn 0 " not in prompt
+    assert "And when?" in prompt
+    assert len(prompt) < 5000
+
+
+# -- follow-ups ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "When was the mill built?",
+        '"When was the mill built?"',
+        "Rewritten: When was the mill built?\nuser: hello",
+    ],
+)
+def test_a_rewrite_is_taken_without_what_stands_around_it(reply: str) -> None:
+    assert as_question(reply, "And when was it built?", TALK) == "When was the mill built?"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "\n",
+        "The mill was built in 1887.",
+        "Who owns the Birch house in Lindal?",
+        "When was the mill built? And who paid for it?",
+        "When was the famous brick windmill near Lindal harbour built?",
+    ],
+)
+def test_a_reply_that_is_no_rewrite_is_not_taken(reply: str) -> None:
+    assert as_question(reply, "And when was it built?", TALK) is None
+
+
+# -- the stream -----------------------------------------------------------------------------------------------------
+
+
+def chunked(text: str, size: int) -> list[str]:
+    return [text[i : i + size] for i in range(0, len(text), size)]
+
+
+def joined(found: Sequence[Piece]) -> str:
+    return "".join(f" {p.text}" if p.opens and i else p.text for i, p in enumerate(found))
+
+
+REPLIES = [
+    "He kept a goat.",
+    "He kept a goat. It was white. It had 4.5 litres of milk.",
+    "Dr. Holm built it in 1887.  Two spaces came.\n\nAnd a new line. ",
+    "  It began with a space. Yes",
+    "- one goat\n- two goats",
+    "Not many found it. NOT FOUND",
+    "No. 5 won!",
+    "Nota bene: él dijo «sí». ¿Por qué?",
+]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("reply", REPLIES)
+def test_pieces_joined_are_the_sentences_joined(reply: str, size: int) -> None:
+    found = list(pieces(iter(chunked(reply, size))))
+    sentences = [p.sentence for p in found if p.sentence is not None]
+    assert joined(found) == " ".join(sentences)
+    assert "".join(" ".join(sentences).split()) == "".join(reply.split())
+
+
+def test_the_end_of_a_sentence_is_told_before_the_next_one_begins() -> None:
+    words = ["He", " kept", " a", " goat.", " It", " was", " white."]
+    assert list(pieces(iter(words))) == [
+        Piece("He", True),
+        Piece(" kept", False),
+        Piece(" a", False),
+        Piece(" goat.", False, "He kept a goat."),
+        Piece("It", True),
+        Piece(" was", False),
+        Piece(" white.", False, "It was white."),
+    ]
+
+
+def test_words_are_passed_on_as_they_come() -> None:
+    stream = iter(["He", " kept", " a", " goat"])
+    found = pieces(stream)
+    assert next(found).text == "He"
+    assert list(stream)[-1] == " goat"
+
+
+@pytest.mark.parametrize("reply", ["NOT FOUND", "not found.", " **NOT FOUND**", "NOT FOUND: the passages do not say."])
+def test_nothing_is_shown_of_a_reply_that_says_that_nothing_was_found(reply: str) -> None:
+    for size in (1, 3, 1000):
+        [piece] = pieces(iter(chunked(reply, size)))
+        assert says_not_found(piece.sentence or "")
+
+
+def test_a_reply_that_only_begins_like_it_is_shown() -> None:
+    assert not says_not_found("Not finding any, he left.")
+    assert says_not_found("NOT F", so_far=True)
+    assert joined(list(pieces(iter(chunked("Not finding any, he left.", 1))))) == "Not finding any, he left."
+
+
+@pytest.mark.parametrize("chunks", [[], [""], [" ", "\n"]])
+def test_an_empty_reply_is_a_failure(chunks: list[str]) -> None:
+    with pytest.raises(ModelError, match="empty answer"):
+        list(pieces(iter(chunks)))
+
+
+# -- what the program itself says -------------------------------------------------------------------------------------
+
+
+def test_it_refuses_in_the_language_of_the_asker() -> None:
+    assert refusal("es") == "Los documentos no lo dicen."
+    assert refusal("en") == refusal("fi") == "The documents do not say."
+
+
+def test_tokens_are_counted_by_cl100k() -> None:
+    assert count_tokens("") == 0
+    assert count_tokens("The mill ground barley.") == 5
+    assert count_tokens("<|endoftext|>") > 1
+
+
+def test_counting_tokens_needs_no_network() -> None:
+    script = (
+        "import socket\ndef refuse(*a, **k): raise AssertionError('network')\n"
+        "socket.socket.connect = refuse; socket.create_connection = refuse\n"
+        "from rag.generation import count_tokens; print(count_tokens('hello world'))"
+    )
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "2"), done.stderr

@@ -1,0 +1,399 @@
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from rag.chunking import chunk
+from rag.errors import ConfigError, InUseError, StoreError
+from rag.index import Entry, Index
+from rag.types import Document
+from tests.fakes import FakeEmbedder
+
+FAKE = FakeEmbedder()
+
+
+def entry(source: str, text: str, *, language: str = "en", **fields: Any) -> Entry:
+    """A document with one passage for each of its sections."""
+    document = Document(source, source, text, sha256=f"{hash(text):x}", language=language, **fields)
+    passages = chunk(document, FAKE.count_tokens, 200)
+    vectors = [FAKE.embed_documents([p.text, *(p.quote(s) for s in p.sentences)]) for p in passages]
+    return Entry(document, f"/docs/{source}", "/docs", passages, vectors, [p.text for p in passages])
+
+
+def open_index(folder: Path, **options: Any) -> Index:
+    return Index(folder, **{"embedder": "fake", "dimension": FAKE.dimension} | options)
+
+
+def found(index: Index, query: str, sources: list[str] | None = None) -> list[str]:
+    return [c.passage.text for c in index.candidates(FAKE.embed_query(query), query, sources)]
+
+
+def in_words(index: Index, query: str, sources: list[str] | None = None) -> set[str]:
+    """What the lexical list alone holds."""
+    candidates = index.candidates(FAKE.embed_query(query), query, sources)
+    return {c.passage.text for c in candidates if c.lexical_rank}
+
+
+def sizes(index: Index) -> dict[str, int]:
+    """Passages in each of the three stores, and ids that are waiting to be swept."""
+    [[pending]] = index._db.execute("SELECT count(*) FROM pending").fetchall()
+    words = index._words.searcher().num_docs
+    return {"rows": index.counts()[1], "vectors": index._chroma.count(), "words": words, "pending": pending}
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    index = open_index(tmp_path / "index")
+    yield index
+    index.close()
+
+
+# -- reading ------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_stored_is_read_back_as_it_was(index: Index) -> None:
+    text = "# Mill\r\n\r\nIt ground barley. Élan 😀.\r\n"
+    made = entry("mill.md", text, language="da", author="Ida Holm", publisher="Press", date="1931", page_starts=(0,))
+    index.replace([made])
+    [stored] = index.documents()
+    assert (stored.source, stored.passages, stored.characters) == ("mill.md", 1, len(text))
+    assert (stored.path, stored.root, stored.sha256) == ("/docs/mill.md", "/docs", made.document.sha256)
+    assert index.text("mill.md") == text
+    [candidate] = index.candidates(FAKE.embed_query("barley"), "barley")
+    assert candidate.passage == made.passages[0]
+    np.testing.assert_allclose(candidate.vectors, made.vectors[0], atol=1e-3)
+
+
+def test_an_unknown_source_has_no_text(index: Index) -> None:
+    assert index.text("mill.md") is None
+
+
+def test_an_empty_index_finds_nothing(index: Index) -> None:
+    assert index.counts() == (0, 0)
+    assert found(index, "barley") == []
+    assert index.languages() == {}
+
+
+def test_a_question_of_punctuation_has_no_lexical_list(index: Index) -> None:
+    index.replace([entry("a.md", "It ground barley.")])
+    assert in_words(index, "?! -- ()") == set()
+
+
+def test_words_are_never_read_as_a_query_language(index: Index) -> None:
+    index.replace([entry("a.md", "It ground barley.")])
+    assert in_words(index, 'en:barley AND NOT (barley OR "x" +y -z ~2 ^3 \\') == {"It ground barley."}
+
+
+def test_sources_limit_both_lists(index: Index) -> None:
+    index.replace([entry("a.md", "Barley grew."), entry("b.md", "Barley burnt."), entry("b/c.md", "Barley rots.")])
+    assert set(found(index, "barley")) == {"Barley grew.", "Barley burnt.", "Barley rots."}
+    assert found(index, "barley", ["b.md"]) == ["Barley burnt."]
+    assert in_words(index, "barley", ["b.md"]) == {"Barley burnt."}
+    assert found(index, "barley", []) == []
+
+
+def test_an_index_larger_than_a_list_finds_the_passages_that_share_words(index: Index) -> None:
+    text = "".join(f"# H{i}\n\nRow {i} is of no interest.\n\n" for i in range(150))
+    index.replace([entry("a.md", text + "# Mill\n\nIt ground barley.")])
+    assert in_words(index, "barley") == {"It ground barley."}
+    assert len(found(index, "barley")) <= 101
+
+
+def test_a_name_is_found_without_its_accents(index: Index) -> None:
+    index.replace([entry("a.md", "López kept goats."), entry("b.md", "Ängström kept bees.", language="pl")])
+    assert in_words(index, "Lopez") == {"López kept goats."}
+    assert in_words(index, "angstrom") == {"Ängström kept bees."}
+
+
+def test_a_document_is_stemmed_in_its_own_language(index: Index) -> None:
+    index.replace(
+        [entry("es.md", "Las elecciones terminaron.", language="es"), entry("en.md", "The mills ground barley.")]
+    )
+    assert in_words(index, "elección") == {"Las elecciones terminaron."}
+    assert in_words(index, "terminó") == {"Las elecciones terminaron."}
+    assert in_words(index, "milling") == {"The mills ground barley."}
+
+
+def test_languages_are_counted_the_commonest_first(index: Index) -> None:
+    index.replace([entry("a.md", "Uno.", language="es"), entry("b.md", "One."), entry("c.md", "Two.")])
+    assert list(index.languages().items()) == [("en", 2), ("es", 1)]
+
+
+def test_a_rare_word_weighs_more_than_a_common_one(index: Index) -> None:
+    index.replace([entry(f"{i}.md", f"The mill number {i}.") for i in range(9)] + [entry("x.md", "The barley.")])
+    rarity = index.rarity(["the", "mills", "barley", "unheard"])
+    assert rarity["the"] < rarity["mills"] < rarity["barley"] < rarity["unheard"]
+
+
+# -- replacing and removing -------------------------------------------------------------------------------------------
+
+
+def test_a_document_takes_the_place_of_the_one_before(index: Index) -> None:
+    index.replace([entry("a.md", "Barley grew. # x\n\n# B\n\nMore barley.")])
+    index.replace([entry("a.md", "Rye grew.")])
+    assert found(index, "barley rye") == ["Rye grew."]
+    assert sizes(index) == {"rows": 1, "vectors": 1, "words": 1, "pending": 0}
+
+
+def test_a_removed_document_answers_no_more(index: Index) -> None:
+    index.replace([entry("a.md", "Barley grew."), entry("b.md", "Rye grew.")])
+    index.remove(["a.md"])
+    assert found(index, "barley") == ["Rye grew."]
+    assert sizes(index) == {"rows": 1, "vectors": 1, "words": 1, "pending": 0}
+
+
+def test_ids_are_never_used_again(tmp_path: Path) -> None:
+    seen: set[int] = set()
+    for i in range(3):
+        index = open_index(tmp_path / "index")
+        index.replace([entry("a.md", f"Barley {i}.")])
+        [[new]] = index._db.execute("SELECT id FROM passages").fetchall()
+        assert new not in seen
+        seen.add(new)
+        index.remove(["a.md"])
+        index.close()
+
+
+STEPS: dict[str, Callable[[Index, pytest.MonkeyPatch], None]] = {
+    "before anything is added": lambda i, m: m.setattr(i, "_add", _fail),
+    "while vectors are added": lambda i, m: m.setattr(i._chroma, "upsert", _fail),
+    "when all is added": lambda i, m: m.setattr(i, "_add", _then_fail(i._add)),
+    "while rows are written": lambda i, m: m.setattr(i, "_insert_rows", _then_fail(i._insert_rows)),
+}
+
+
+def _fail(*_: object, **__: object) -> None:
+    raise RuntimeError("out of order")
+
+
+def _then_fail(step: Callable[..., Any]) -> Callable[..., None]:
+    def run(*args: Any) -> None:
+        step(*args)
+        _fail()
+
+    return run
+
+
+@pytest.mark.parametrize(("step", "killed"), [*((step, False) for step in STEPS), ("when all is added", True)])
+def test_a_replacement_that_breaks_off_leaves_the_old_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, killed: bool
+) -> None:
+    index = open_index(tmp_path / "index")
+    index.replace([entry("a.md", "Barley grew."), entry("b.md", "Oats grew.")])
+    with monkeypatch.context() as patched, pytest.raises(StoreError, match="out of order"):
+        STEPS[step](index, patched)
+        index.replace([entry("a.md", "Rye grew."), entry("c.md", "Millet grew.")], gone=["b.md"])
+    assert sorted(found(index, "grew")) == ["Barley grew.", "Oats grew."]
+    if not killed:
+        index.replace([entry("d.md", "Hemp grew.")])
+        assert sorted(found(index, "grew")) == ["Barley grew.", "Hemp grew.", "Oats grew."]
+    index.close()
+    index = open_index(tmp_path / "index")
+    rows = 2 if killed else 3
+    assert sizes(index) == {"rows": rows, "vectors": rows, "words": rows, "pending": 0}
+    index.close()
+
+
+def test_old_passages_that_could_not_be_dropped_are_swept_at_the_next_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = open_index(tmp_path / "index")
+    index.replace([entry("a.md", "Barley grew.")])
+    with monkeypatch.context() as patched, pytest.raises(StoreError, match="out of order"):
+        patched.setattr(index, "_drop", _fail)
+        index.replace([entry("a.md", "Rye grew.")])
+    assert found(index, "grew") == ["Rye grew."]
+    index.close()
+    index = open_index(tmp_path / "index")
+    assert sizes(index) == {"rows": 1, "vectors": 1, "words": 1, "pending": 0}
+    index.close()
+
+
+def test_an_interrupt_breaks_off_without_a_trace(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    index.replace([entry("a.md", "Barley grew.")])
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(index, "_insert_rows", interrupt)
+        index.replace([entry("a.md", "Rye grew.")])
+    assert found(index, "grew") == ["Barley grew."]
+
+
+def test_a_search_during_a_replacement_finds_the_old_or_the_new_document(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.replace([entry("a.md", "Barley grew.")])
+    nearest = index._nearest
+
+    def replaced_meanwhile(*args: Any) -> list[int]:
+        ids = nearest(*args)
+        monkeypatch.undo()
+        index.replace([entry("a.md", "Rye grew.")])
+        return ids
+
+    monkeypatch.setattr(index, "_nearest", replaced_meanwhile)
+    assert found(index, "grew") == ["Rye grew."]
+
+
+def test_a_thread_of_its_own_reads_what_another_has_written(index: Index) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(4) as pool:
+        for i in range(5):
+            index.replace([entry("a.md", f"Barley {i}.")])
+            assert list(pool.map(lambda _: found(index, "barley"), range(8))) == [[f"Barley {i}."]] * 8
+
+
+# -- opening ------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_owner_is_refused_by_name(tmp_path: Path) -> None:
+    first = open_index(tmp_path / "index")
+    with pytest.raises(InUseError, match=rf"in use by process {os.getpid()} \(.*\)"):
+        open_index(tmp_path / "index")
+    first.close()
+    open_index(tmp_path / "index").close()
+
+
+def test_another_embedder_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    open_index(tmp_path / "index").close()
+    with pytest.raises(ConfigError, match="made with the embedder 'fake', not 'other': set RAG_EMBEDDER back"):
+        open_index(tmp_path / "index", embedder="other")
+    with pytest.raises(ConfigError, match="made with the embedder"):
+        open_index(tmp_path / "index", dimension=3)
+
+
+def test_a_folder_name_with_marks_of_its_own_is_no_trouble(tmp_path: Path) -> None:
+    index = open_index(tmp_path / "50% of #1? é" / "index")
+    index.replace([entry("a.md", "Barley grew.")])
+    assert found(index, "barley") == ["Barley grew."]
+    index.close()
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"x")
+    with pytest.raises(StoreError, match=r"no index of this program \('photo\.jpg' lies in it\)"):
+        open_index(tmp_path)
+    assert not (tmp_path / "documents.sqlite").exists()
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "documents.sqlite") as db:
+        db.execute("CREATE TABLE films (name TEXT)")
+    with pytest.raises(StoreError, match="another program's database"):
+        open_index(tmp_path)
+    with sqlite3.connect(tmp_path / "documents.sqlite") as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("films",)]
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    index = open_index(tmp_path)
+    index.close()
+    with sqlite3.connect(tmp_path / "documents.sqlite") as db:
+        db.execute("UPDATE manifest SET value = '999' WHERE key = 'format'")
+    with pytest.raises(StoreError, match="another version of this program"):
+        open_index(tmp_path)
+
+
+def _truncate(path: Path) -> None:
+    os.truncate(path, 5000)
+
+
+def _overwrite(path: Path) -> None:
+    path.write_bytes(b"garbage" * 100)
+
+
+@pytest.mark.parametrize(
+    ("part", "damage"),
+    [
+        ("documents.sqlite", _overwrite),
+        ("documents.sqlite", _truncate),
+        ("chroma/chroma.sqlite3", _overwrite),
+        ("words/meta.json", _overwrite),
+        ("chroma", shutil.rmtree),
+        ("words", shutil.rmtree),
+    ],
+)
+def test_a_damaged_index_is_an_error_with_what_to_do_and_frees_the_folder(
+    tmp_path: Path, part: str, damage: Callable[[Path], None]
+) -> None:
+    index = open_index(tmp_path / "index")
+    index.replace([entry("a.md", "Barley grew.")])
+    index.close()
+    damage(tmp_path / "index" / part)
+    with pytest.raises(StoreError, match="ingest again"):
+        open_index(tmp_path / "index")
+    FileLock(tmp_path / "index" / "lock").acquire(timeout=0)  # nobody owns it
+
+
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "index").write_text("")
+    with pytest.raises(StoreError):
+        open_index(tmp_path / "index")
+
+
+def test_a_chroma_server_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError):
+        open_index(tmp_path / "index", chroma_url="http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match="no address"):
+        open_index(tmp_path / "other", chroma_url="nonsense")
+
+
+# -- the end ------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_is_an_error_that_loses_nothing(tmp_path: Path) -> None:
+    """A limit on the size of a file stands for the full disk; it holds in a process of its own."""
+    script = """
+        import resource, sys
+        from pathlib import Path
+        from rag.errors import DiskFullError
+        from tests.test_index import entry, found, open_index
+
+        index = open_index(Path(sys.argv[1]))
+        index.replace([entry("a.md", "Barley grew.")])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
+        try:
+            for i in range(200):
+                index.replace([entry(f"{i}.md", f"# {i}\\n\\nRye grew. " * 200)])
+        except DiskFullError as error:
+            print(error)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert "Barley grew." in found(index, "barley")
+        index.replace([entry("b.md", "Oats grew.")])
+        index.close()
+    """
+    command = [sys.executable, "-c", dedent(script), str(tmp_path / "index")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "No room left in" in done.stdout
+    index = open_index(tmp_path / "index")
+    assert {index.text("a.md"), index.text("b.md")} == {"Barley grew.", "Oats grew."}
+    rows = index.counts()[1]
+    assert sizes(index) == {"rows": rows, "vectors": rows, "words": rows, "pending": 0}
+    index.close()
+
+
+def test_a_closed_index_gives_its_files_back(tmp_path: Path) -> None:
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = None
+    for i in range(4):
+        index = open_index(tmp_path / "index")
+        index.replace([entry(f"{i}.md", "Barley grew.")])
+        found(index, "barley")
+        index.close()
+        index.close()
+        before = before or open_files()
+    assert open_files() <= before + 2

@@ -1,0 +1,386 @@
+"""The chat window in a real Chromium, over a scripted Rag: what a person sees and does."""
+
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from rag.errors import ModelTimeout
+from rag.types import Answer, AnswerSentence, Citation, Delta, Done, Event, Hit, Message, Passage, Retrieved, Sentence
+from ui.app import mount
+
+pytestmark = pytest.mark.page
+
+CHROMIUM_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+
+TEXT = "A hive has one queen. She lives for four years. Drones die in autumn. " + "Bees dance. " * 60
+HIVE = Passage(
+    "bees.md",
+    "On bees",
+    0,
+    len(TEXT),
+    TEXT,
+    (Sentence(0, 21), Sentence(22, 47)),
+    heading=("On bees", "The hive"),
+    page=3,
+    author="Ann Lee",
+)
+EVIL = "<script>window.owned = 1</script><img src=x onerror='window.owned = 2'> ${window.owned = 3} {{this}}"
+POISON = Passage(EVIL, EVIL, 0, len(EVIL), EVIL, (Sentence(0, len(EVIL)),), heading=(EVIL,), author=EVIL)
+HITS = (Hit(HIVE, 0.7, {"dense": 1, "lexical": 1}, (0.9, 0.4)), Hit(POISON, 0.2, {"dense": 2}))
+QUEEN = Citation(1, "bees.md", "On bees", 0, 21, "A hive has one queen.", "quoted", page=3, heading=HIVE.heading)
+YEARS = Citation(
+    2, "bees.md", "On bees", 22, 47, "She lives for four years.", "supported", page=3, heading=HIVE.heading
+)
+SENTENCES = (
+    AnswerSentence("A hive has one queen.", "quoted", (1,)),
+    AnswerSentence("Four years is her span.", "supported", (2,)),
+)
+
+
+def an_answer(question: str) -> Answer:
+    text = "A hive has one queen. [1] Four years is her span. [2]"
+    times = {"search_s": 0.02, "first_token_s": 1.4, "total_s": 3.1}
+    return Answer(question, question, "answered", text, SENTENCES, (QUEEN, YEARS), HITS, "fake", times, "f")
+
+
+def a_refusal(question: str) -> Answer:
+    text = "The documents do not say."
+    return Answer(question, question, "not_in_documents", text, (), (), HITS, "fake", {}, "f", reason="not_stated")
+
+
+class ScriptedRag:
+    """The question says what happens. `go` lets "slow" go on, `closed` says that "endless" was closed."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.closed = threading.Event()
+        self.histories: dict[str, list[Message]] = {}
+
+    def stream(self, question: str, history: Sequence[Message] = ()) -> Iterator[Event]:
+        self.histories[question] = list(history)
+        if question == "early failure":
+            raise ModelTimeout("The model is still loading. Ask again in a moment.")
+        standalone = "How long does a queen live?" if question == "And how long?" else question
+        yield Retrieved(standalone, HITS)
+        if question == "crash":
+            raise ZeroDivisionError("a secret detail")
+        if question == "late failure":
+            yield Delta("A hive has")
+            raise ModelTimeout("The model gave no word for 60 s. Try `rag doctor`.")
+        if question == "unknown":
+            yield Done(a_refusal(question))
+            return
+        if question == "endless":
+            yield from self._endless()
+        if question == "slow":
+            self.go.wait(10)
+            yield Delta("A hive <b>has</b> one queen. [1]")
+            self.go.clear()
+            self.go.wait(10)
+        yield Delta("A hive has one queen. [1] ")
+        yield Done(an_answer(question))
+
+    def _endless(self) -> Iterator[Event]:
+        try:
+            while True:
+                yield Delta("word ")
+                time.sleep(0.02)
+        finally:
+            self.closed.set()
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """Serves `app` on a free port of the loopback for as long as the block lasts; gives its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        assert thread.is_alive() and time.monotonic() < deadline, "the server did not start"
+        time.sleep(0.02)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The machine's own Chromium. Without one the test is skipped, or fails where CI=true."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None and os.environ.get("CI") == "true":
+        pytest.fail("no Chromium on this machine: install the package chromium")
+    if found is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM_OPTIONS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@pytest.fixture(scope="module")
+def rag() -> ScriptedRag:
+    return ScriptedRag()
+
+
+@pytest.fixture(scope="module")
+def address(rag: ScriptedRag) -> Iterator[str]:
+    app = FastAPI()
+
+    @app.get("/health")
+    def health() -> dict[str, str]:
+        return {"status": "ready"}
+
+    with served(mount(app, rag, examples=["How many queens?", "unknown"])) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def context(address: str) -> Iterator[BrowserContext]:
+    """One context for all tests, so that the page's scripts are fetched once. `address` first: it closes last."""
+    with chromium() as browser:
+        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        context.set_default_timeout(15_000)
+        yield context
+
+
+@pytest.fixture
+def page(context: BrowserContext, address: str) -> Iterator[Page]:
+    page = context.new_page()
+    page.goto(address)
+    page.locator("#fn-box textarea").wait_for()
+    yield page
+    page.close()
+
+
+def ask(page: Page, question: str) -> None:
+    page.fill("#fn-box textarea", question)
+    page.press("#fn-box textarea", "Enter")
+
+
+def asked(page: Page, question: str, result: str) -> None:
+    """Asks and waits until the answer, refusal or failure stands and the next question can be asked."""
+    ask(page, question)
+    page.locator(f"#fn-current {result}").wait_for()
+    page.locator("#fn-send").wait_for()
+
+
+def test_a_footnote_leads_from_the_streamed_answer_to_the_marked_quote(page: Page, rag: ScriptedRag) -> None:
+    rag.go.clear()
+    ask(page, "slow")
+    evidence = page.locator("#fn-t1-sources")
+    expect(evidence.locator("h3")).to_have_text("Best evidence so far")  # before the first word
+    expect(evidence.locator(".fn-card")).to_have_count(2)
+    expect(page.locator(".fn-draft")).to_have_count(0)
+    rag.go.set()
+    expect(page.locator(".fn-draft")).to_contain_text("A hive <b>has</b> one queen.")
+    expect(page.locator(".fn-draft sup")).to_have_text("1")
+    rag.go.set()
+
+    note = page.locator("#fn-t1 .fn-note").nth(1)
+    tip = page.locator("#fn-t1 .fn-tip").nth(1)
+    expect(note).to_have_text("2")
+    expect(tip).to_be_hidden()
+    note.hover()
+    expect(tip).to_be_visible()
+    expect(tip.locator("q")).to_have_text("She lives for four years.")
+    expect(tip.locator("cite")).to_contain_text("On bees · The hive · page 3")
+    page.keyboard.press("Escape")
+    expect(tip).to_be_hidden()
+
+    note.click()
+    mark = page.locator("#fn-t1-sources mark.fn-lit")
+    expect(mark).to_have_text("She lives for four years.")
+    expect(mark).to_be_in_viewport()
+    expect(page.locator(".fn-card.fn-lit h4")).to_have_text("On bees")
+    page.locator(".fn-card .fn-back").nth(1).click()
+    expect(page.locator(".fn-s.fn-lit .fn-words")).to_have_text("Four years is her span.")
+    assert page.url.endswith("/")  # no navigation
+
+
+def test_a_footnote_of_an_earlier_answer_opens_its_own_sources(page: Page) -> None:
+    asked(page, "How many queens?", ".fn-meta")
+    asked(page, "unknown", ".fn-refusal")
+    expect(page.locator("#fn-t1-sources")).to_be_hidden()
+    expect(page.locator("#fn-t2-sources h3")).to_have_text("Nearest passages")
+    page.locator("#fn-t1 .fn-note").first.click()
+    expect(page.locator("#fn-t1-sources mark.fn-lit")).to_have_text("A hive has one queen.")
+    expect(page.locator("#fn-t1-sources mark.fn-lit")).to_be_in_viewport()
+    expect(page.locator("#fn-t2-sources")).to_be_hidden()
+
+
+def test_the_keyboard_reaches_the_quote(page: Page) -> None:
+    asked(page, "How many queens?", ".fn-meta")
+    page.locator("#fn-t1 .fn-note").first.focus()
+    expect(page.locator("#fn-t1 .fn-tip").first).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.locator("#fn-t1-sources mark.fn-lit")).to_have_text("A hive has one queen.")
+
+
+def test_a_refusal_and_a_failure_look_different_and_the_chat_goes_on(page: Page) -> None:
+    asked(page, "unknown", ".fn-refusal")
+    expect(page.locator("#fn-t1")).to_contain_text("Not in the documents")
+    expect(page.locator("#fn-t1-sources .fn-card").first).to_be_visible()
+    expect(page.locator("#fn-t1 .fn-failure")).to_have_count(0)
+    asked(page, "late failure", ".fn-failure")
+    expect(page.locator("#fn-t2 .fn-failure")).to_contain_text("The model gave no word for 60 s.")
+    expect(page.locator("#fn-t2 .fn-refusal")).to_have_count(0)
+    asked(page, "early failure", ".fn-failure")
+    expect(page.locator("#fn-t3 .fn-failure")).to_contain_text("still loading")
+    asked(page, "How many queens?", ".fn-meta")
+
+
+def test_an_unexpected_error_is_a_failure_that_keeps_its_details_for_the_log(
+    page: Page, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked(page, "crash", ".fn-failure")
+    expect(page.locator("#fn-t1 .fn-failure")).to_contain_text("An unexpected error")
+    expect(page.locator("body")).not_to_contain_text("a secret detail")
+    assert "a secret detail" in caplog.text
+
+
+def test_stop_ends_the_models_work_and_the_next_question_is_answered(page: Page, rag: ScriptedRag) -> None:
+    rag.closed.clear()
+    ask(page, "endless")
+    expect(page.locator(".fn-draft")).to_contain_text("word word")
+    expect(page.locator("#fn-clear")).to_be_disabled()
+    page.locator("#fn-stop").click()
+    expect(page.locator("#fn-t1 .fn-status")).to_have_text("Stopped. What stands above was not checked.")
+    assert rag.closed.wait(2)
+    asked(page, "How many queens?", ".fn-meta")
+    assert rag.histories["How many queens?"] == []
+    expect(page.locator("#fn-t1")).to_contain_text("Stopped.")
+
+
+def test_a_silent_model_can_be_stopped(page: Page, rag: ScriptedRag) -> None:
+    rag.go.clear()
+    ask(page, "slow")
+    expect(page.locator("#fn-t1-sources .fn-card")).to_have_count(2)
+    page.locator("#fn-stop").click()
+    expect(page.locator("#fn-t1 .fn-status")).to_have_text("Stopped before the first word.")
+    rag.go.set()
+
+
+def test_closing_the_page_ends_the_models_work(context: BrowserContext, address: str, rag: ScriptedRag) -> None:
+    rag.closed.clear()
+    page = context.new_page()
+    page.goto(address)
+    ask(page, "endless")
+    expect(page.locator(".fn-draft")).to_contain_text("word word")
+    page.close()
+    assert rag.closed.wait(20)
+
+
+def test_a_follow_up_sends_the_chat_as_plain_text_and_shows_how_it_was_understood(page: Page, rag: ScriptedRag) -> None:
+    asked(page, "How many queens?", ".fn-meta")
+    expect(page.locator("#fn-t1 .fn-understood")).to_have_count(0)
+    asked(page, "And how long?", ".fn-meta")
+    assert rag.histories["And how long?"] == [
+        Message("user", "How many queens?"),
+        Message("assistant", "A hive has one queen. Four years is her span."),
+    ]
+
+
+def test_clear_starts_over_and_brings_the_examples_back(page: Page, rag: ScriptedRag) -> None:
+    example = page.get_by_role("button", name="How many queens?")
+    example.click()
+    page.locator("#fn-t1 .fn-meta").wait_for()
+    expect(example).to_be_hidden()
+    page.locator("#fn-clear").click()
+    expect(page.locator(".fn-turn")).to_have_count(0)
+    expect(page.locator(".fn-card")).to_have_count(0)
+    expect(example).to_be_visible()
+    asked(page, "unknown", "#fn-t1 .fn-refusal")
+    assert rag.histories["unknown"] == []
+
+
+def test_an_empty_and_an_overlong_question_are_named_and_kept(page: Page) -> None:
+    ask(page, "   ")
+    expect(page.get_by_role("alert")).to_have_text("Write a question first.")
+    ask(page, "x" * 50_000)
+    expect(page.get_by_role("alert")).to_contain_text("4,000 characters; this one has 50,000")
+    expect(page.locator("#fn-box textarea")).to_have_value("x" * 50_000)
+    expect(page.locator(".fn-turn")).to_have_count(0)
+    asked(page, "How many queens?", ".fn-meta")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_html_of_documents_and_questions_is_shown_as_text(page: Page) -> None:
+    asked(page, EVIL, ".fn-meta")
+    expect(page.locator("#fn-t1 .fn-question")).to_have_text(EVIL)
+    page.locator("#fn-t1-sources summary").click()
+    card = page.locator("#fn-t1-sources details .fn-card")
+    for part in ("h4", ".fn-by", "blockquote", "code"):
+        expect(card.locator(part)).to_have_text(EVIL)
+    assert page.evaluate("window.owned") is None
+    assert page.locator("#fn-main :is(script, img[src='x'])").count() == 0
+
+
+def test_the_page_asks_no_other_host_and_logs_no_error(context: BrowserContext, address: str) -> None:
+    page = context.new_page()
+    urls: list[str] = []
+    problems: list[str] = []
+    page.on("request", lambda request: urls.append(request.url))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.goto(address)
+    asked(page, "How many queens?", ".fn-meta")
+    page.close()
+    assert [url for url in urls if not url.startswith((address, "data:", "blob:"))] == []
+    assert len(urls) > 10
+    assert problems == []
+
+
+@pytest.mark.parametrize("width", [390, 860, 1280])
+def test_nothing_scrolls_sideways(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    asked(page, "A question with-one-very-long-word-" + "long" * 60, ".fn-meta")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.locator("#fn-t1 .fn-note").nth(1).hover()
+    box = page.locator("#fn-t1 .fn-tip").nth(1).bounding_box()
+    assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
+    page.locator("#fn-t1 .fn-note").nth(1).click()
+    expect(page.locator("#fn-t1-sources mark.fn-lit")).to_be_in_viewport()
+
+
+def test_a_new_question_comes_into_view_on_a_narrow_screen(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    asked(page, "How many queens?", ".fn-meta")
+    page.locator("#fn-t1 .fn-note").nth(1).click()
+    expect(page.locator("#fn-t1-sources mark.fn-lit")).to_be_in_viewport()
+    asked(page, "unknown", ".fn-refusal")
+    expect(page.locator("#fn-t2 .fn-question")).to_be_in_viewport()
+    expect(page.locator("#fn-t2 .fn-refusal")).to_be_in_viewport()
+
+
+def test_the_routes_of_the_app_stay_reachable_and_gradios_api_is_not_offered(page: Page, address: str) -> None:
+    assert page.request.get(f"{address}/health").json() == {"status": "ready"}
+    assert page.request.get(f"{address}/gradio_api/info").json()["named_endpoints"] == {}
+    assert page.locator("footer a, footer button").count() == 0

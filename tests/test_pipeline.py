@@ -1,0 +1,502 @@
+import errno
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from rag.errors import DiskFullError, EmptyIndexError, InputError, ModelError, ModelTimeout, StoreError
+from rag.pipeline import NO_WEIGHTS, IngestReport, Progress, Rag
+from rag.types import Answer, Delta, Done, Event, Message, Retrieved
+from tests.fakes import FakeLLM, fake_rag
+
+BUILT = "The lighthouse on Farrow Point was built by Edna Marsh in 1887."
+ASKED = "Who built the lighthouse on Farrow Point?"
+ASKED_BOTH = "Who built the lighthouse on Farrow Point, and how many crowns did it cost?"
+REFUSAL = "The documents do not say."
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Rag]:
+    with fake_rag(tmp_path / "home", FakeLLM(BUILT)) as rag:
+        yield rag
+
+
+def says(rag: Rag, reply: str, **options: object) -> FakeLLM:
+    rag.llm = llm = FakeLLM(reply, **options)  # type: ignore[arg-type]
+    return llm
+
+
+def streamed(events: Sequence[Event]) -> str:
+    return "".join(e.text for e in events if isinstance(e, Delta))
+
+
+def answer_of(events: Sequence[Event]) -> Answer:
+    last = events[-1]
+    assert isinstance(last, Done)
+    return last.answer
+
+
+def outcome(report: IngestReport) -> dict[str, object]:
+    """What happened, without what did not."""
+    shown = {name: getattr(report, name) for name in ("added", "unchanged", "updated", "removed")}
+    shown |= {name: tuple(Path(f.path).name for f in getattr(report, name)) for name in ("failed", "skipped")}
+    return {name: value for name, value in shown.items() if value}
+
+
+def write(folder: Path, **files: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    return folder
+
+
+# -- ingest -------------------------------------------------------------------------------------------------------
+
+
+def test_new_files_are_added_and_a_second_run_does_nothing(empty: Rag, corpus: Path) -> None:
+    assert outcome(empty.ingest([corpus])) == {"added": ("lighthouse.md", "mill.txt")}
+    assert outcome(empty.ingest([corpus])) == {"unchanged": ("lighthouse.md", "mill.txt")}
+
+
+def test_a_changed_file_takes_the_place_of_its_old_passages(rag: Rag, corpus: Path) -> None:
+    (corpus / "mill.txt").write_text("The mill at Lindal ground rye.\n")
+    assert outcome(rag.ingest([corpus])) == {"unchanged": ("lighthouse.md",), "updated": ("mill.txt",)}
+    assert rag.text("mill.txt") == "The mill at Lindal ground rye.\n"
+    assert not any("barley" in hit.passage.text for hit in rag.search("mill barley"))
+
+
+def test_every_passage_stands_in_the_text_of_its_document(rag: Rag) -> None:
+    for hit in rag.search("lighthouse mill keeper goat"):
+        p = hit.passage
+        assert rag.text(p.source)[p.start : p.end] == p.text
+
+
+def test_a_file_that_cannot_be_read_fails_alone(empty: Rag, corpus: Path) -> None:
+    (corpus / "binary.txt").write_bytes(b"\0\1\2")
+    (corpus / "latin.txt").write_bytes(b"caf\xe9")
+    (corpus / "empty.md").write_text("")
+    (corpus / "headings.md").write_text("# Only\n\n## headings\n")
+    (corpus / "gone.md").symlink_to(corpus / "nothing.md")
+    (corpus / ".hidden.md").write_text("text")
+    os.mkfifo(corpus / "pipe.md")
+    report = empty.ingest([corpus])
+    assert outcome(report) == {
+        "added": ("lighthouse.md", "mill.txt"),
+        "failed": ("gone.md", "binary.txt", "empty.md", "headings.md", "latin.txt"),
+        "skipped": (".hidden.md", "pipe.md"),
+    }
+    assert "byte 0xe9 at 3" in report.failed[-1].reason
+
+
+def test_a_file_that_can_no_longer_be_read_leaves_what_was_stored(rag: Rag, corpus: Path) -> None:
+    (corpus / "mill.txt").write_bytes(b"\0")
+    assert outcome(rag.ingest([corpus])) == {"unchanged": ("lighthouse.md",), "failed": ("mill.txt",)}
+    assert "barley" in rag.text("mill.txt")
+
+
+def test_a_missing_path_is_bad_input_and_changes_nothing(rag: Rag, corpus: Path) -> None:
+    with pytest.raises(InputError, match="No such file or folder"):
+        rag.ingest([corpus, corpus / "gone"])
+    assert len(rag.documents()) == 2
+
+
+def test_an_empty_folder_is_no_error(empty: Rag, tmp_path: Path) -> None:
+    assert outcome(empty.ingest([write(tmp_path / "none")])) == {}
+
+
+def test_a_single_file_has_its_name_as_source(empty: Rag, corpus: Path) -> None:
+    assert outcome(empty.ingest([corpus / "mill.txt"])) == {"added": ("mill.txt",)}
+
+
+def test_a_file_in_two_of_the_paths_is_stored_once(empty: Rag, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(corpus)
+    empty.ingest([corpus, corpus / "mill.txt", Path(), Path("../corpus")])
+    assert [d.source for d in empty.documents()] == ["lighthouse.md", "mill.txt"]
+
+
+def test_a_clash_of_names_puts_the_other_folder_in_front(empty: Rag, tmp_path: Path) -> None:
+    one, two = write(tmp_path / "one", a="The first a."), write(tmp_path / "two", a="The second a.")
+    three = write(tmp_path / "x" / "two", a="The third a.")
+    assert outcome(empty.ingest([one, two])) == {"added": ("a.md", "two/a.md")}
+    assert outcome(empty.ingest([three])) == {"added": ("x/two/a.md",)}
+    assert outcome(empty.ingest([three, two, one])) == {"unchanged": ("x/two/a.md", "two/a.md", "a.md")}
+    assert [empty.text(s) for s in ("a.md", "two/a.md", "x/two/a.md")] == [
+        "The first a.",
+        "The second a.",
+        "The third a.",
+    ]
+
+
+def test_prune_removes_what_is_gone_under_the_named_paths_only(empty: Rag, tmp_path: Path) -> None:
+    one, two = write(tmp_path / "one", a="A one.", b="B two."), write(tmp_path / "two", c="C three.", d="D four.")
+    empty.ingest([one, two])
+    (one / "a.md").unlink()
+    (two / "c.md").unlink()
+    assert outcome(empty.ingest([one])) == {"unchanged": ("b.md",)}
+    assert outcome(empty.ingest([one / ".." / "one"], prune=True)) == {"unchanged": ("b.md",), "removed": ("a.md",)}
+    assert [d.source for d in empty.documents()] == ["b.md", "c.md", "d.md"]
+
+
+def test_prune_keeps_what_is_there_but_passed_over(empty: Rag, tmp_path: Path) -> None:
+    one = write(tmp_path / "one", a="A one.", b="B two.")
+    empty.ingest([one])
+    (one / "a.md").write_bytes(b"\0")
+    assert outcome(empty.ingest([one], prune=True)) == {"unchanged": ("b.md",), "failed": ("a.md",)}
+    assert len(empty.documents()) == 2
+
+
+def test_records_are_documents_of_their_own(empty: Rag, tmp_path: Path) -> None:
+    def write_records(name: str, **records: str) -> Path:
+        path = tmp_path / "in" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(json.dumps({"doc_id": key, "text": text}) + "\n" for key, text in records.items()))
+        return path
+
+    one = write_records("one.jsonl", m1="The mill ground barley.", m2="The mill burnt down.", m3="# Only a heading")
+    two = write_records("two.jsonl", n1="Bees fly.", n2="Bees sleep.")
+    assert outcome(empty.ingest([one.parent])) == {"added": ("m1", "m2", "n1", "n2"), "failed": ("one.jsonl",)}
+    write_records("one.jsonl", m1="The mill ground rye.", m4="It was rebuilt.")
+    write_records("two.jsonl", n2="Bees sleep.")
+    assert outcome(empty.ingest([one.parent])) == {
+        "updated": ("m1",),
+        "added": ("m4",),
+        "removed": ("m2", "n1"),
+        "unchanged": ("n2",),
+    }
+    two.unlink()
+    assert outcome(empty.ingest([one.parent], prune=True))["removed"] == ("n2",)
+    assert [d.source for d in empty.documents()] == ["m1", "m4"]
+
+
+def test_progress_names_each_file_and_ends_at_the_end(empty: Rag, corpus: Path) -> None:
+    seen: list[Progress] = []
+    empty.ingest([corpus], progress=seen.append)
+    assert seen == [Progress(0, 2, "lighthouse.md"), Progress(1, 2, "mill.txt"), Progress(2, 2, "")]
+
+
+def test_an_interrupt_keeps_the_finished_files(empty: Rag, corpus: Path) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        empty.ingest([corpus], progress=interrupt)
+    assert [d.source for d in empty.documents()] == ["lighthouse.md"]
+    assert outcome(empty.ingest([corpus])) == {"unchanged": ("lighthouse.md",), "added": ("mill.txt",)}
+
+
+def test_a_full_disk_keeps_what_was_stored(rag: Rag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    more = write(tmp_path / "more", bees="Bees fly.")
+    with monkeypatch.context() as patched, pytest.raises(DiskFullError, match="No room left"):
+        patched.setattr(rag.index, "_add", full)
+        rag.ingest([more])
+    assert rag.ask(ASKED).status == "answered"
+    assert outcome(rag.ingest([more])) == {"added": ("bees.md",)}
+
+
+def test_removing_an_unknown_document_is_bad_input_and_removes_none(rag: Rag) -> None:
+    with pytest.raises(InputError, match=r"No document 'gone\.md'"):
+        rag.remove(["mill.txt", "gone.md"])
+    assert len(rag.documents()) == 2
+    rag.remove(["mill.txt"])
+    assert [d.source for d in rag.documents()] == ["lighthouse.md"]
+    with pytest.raises(InputError):
+        rag.text("mill.txt")
+
+
+# -- answers ------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_streamed_with_marks_and_cites_the_words_that_support_it(rag: Rag) -> None:
+    events = list(rag.stream(ASKED))
+    assert isinstance(events[0], Retrieved)
+    answer = answer_of(events)
+    assert (answer.status, answer.text) == ("answered", f"{BUILT} [1]")
+    assert streamed(events) == answer.text
+    [sentence] = answer.sentences
+    [citation] = answer.citations
+    assert (sentence.text, sentence.support, sentence.citations) == (BUILT, "quoted", (1,))
+    assert rag.text(citation.source)[citation.start : citation.end] == citation.quote == BUILT
+    assert (citation.author, citation.date, citation.heading) == (
+        "Ida Holm",
+        "1931-05-02",
+        ("The Farrow lighthouse", "Building"),
+    )
+    assert answer.passages == events[0].passages
+    assert answer.model == "fake-llm"
+    assert {"search_s", "first_token_s", "total_s"} <= set(answer.timings)
+
+
+def test_ask_is_the_last_event_of_the_stream(rag: Rag) -> None:
+    asked, done = rag.ask(ASKED), answer_of(list(rag.stream(ASKED)))
+    assert (asked.text, asked.citations, asked.fingerprint) == (done.text, done.citations, done.fingerprint)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"{BUILT} It cost 4,200 crowns.",
+        f"  {BUILT}\n\nIt cost   4,200 crowns. \n",
+        "It cost 4,200 crowns. Edna Marsh built the lighthouse in 1887. It cost 4,200 crowns.",
+    ],
+)
+def test_what_was_streamed_is_the_text_of_the_answer(rag: Rag, reply: str) -> None:
+    says(rag, reply)
+    events = list(rag.stream(ASKED_BOTH))
+    assert answer_of(events).status == "answered"
+    assert streamed(events) == answer_of(events).text
+
+
+def test_a_place_is_cited_under_one_number(rag: Rag) -> None:
+    says(rag, f"It cost 4,200 crowns. {BUILT} The cost was 4,200 crowns.")
+    answer = rag.ask(ASKED_BOTH)
+    assert [s.citations for s in answer.sentences] == [(1,), (2,), (1,)]
+    assert [c.number for c in answer.citations] == [1, 2]
+
+
+def test_an_answer_with_a_sentence_that_nothing_supports_is_partial(rag: Rag) -> None:
+    says(rag, f"{BUILT} Bees visit lavender in summer.")
+    events = list(rag.stream(ASKED))
+    answer = answer_of(events)
+    assert answer.status == "partial"
+    assert [s.support for s in answer.sentences] == ["quoted", "unsupported"]
+    assert answer.text == f"{BUILT} [1] Bees visit lavender in summer."
+    assert streamed(events) == answer.text
+
+
+def refused(answer: Answer, reason: str) -> bool:
+    empty = answer.sentences == () and answer.citations == ()
+    return (answer.status, answer.reason, answer.text, empty) == ("not_in_documents", reason, REFUSAL, True)
+
+
+def test_off_topic_is_refused_without_a_call_of_the_model(tmp_path: Path, corpus: Path) -> None:
+    llm = FakeLLM(BUILT)
+    with fake_rag(tmp_path / "home", llm, gate=0.99) as rag:
+        rag.ingest([corpus])
+        answer = rag.ask("Where do penguins sleep in winter?")
+    assert refused(answer, "off_topic")
+    assert answer.passages
+    assert llm.prompts == []
+
+
+def test_what_the_model_doubts_is_refused_before_a_word_is_written(rag: Rag) -> None:
+    llm = says(rag, BUILT, yes=0.01)
+    events = list(rag.stream(ASKED))
+    assert refused(answer_of(events), "not_stated")
+    assert streamed(events) == ""
+    assert llm.prompts == []
+    assert answer_of(events).passages
+
+
+@pytest.mark.parametrize("reply", ["NOT FOUND", "NOT FOUND.", "not found", "Bees visit lavender in summer."])
+@pytest.mark.parametrize("yes", [1.0, None])
+def test_a_reply_without_support_is_a_refusal(rag: Rag, reply: str, yes: float | None) -> None:
+    says(rag, reply, yes=yes)
+    assert refused(rag.ask(ASKED), "not_stated")
+
+
+def test_a_model_that_tells_no_probability_may_refuse_in_words(rag: Rag) -> None:
+    llm = says(rag, "NOT FOUND", yes=None)
+    rag.ask(ASKED)
+    assert "NOT FOUND" in llm.prompts[-1][0].content
+
+
+def test_a_refusal_is_in_the_language_of_the_asker(rag: Rag) -> None:
+    rag.llm = None
+    rag.settings = rag.settings.model_copy(update={"gate": 1.0})
+    answer = rag.ask("¿Dónde duermen los pingüinos en invierno?")
+    assert (answer.status, answer.text) == ("not_in_documents", "Los documentos no lo dicen.")
+
+
+def test_a_question_in_another_language_is_answered_in_it_and_cited_in_the_documents_own(rag: Rag) -> None:
+    def reply(messages: Sequence[Message]) -> str:
+        prompt = messages[-1].content
+        if prompt.startswith("Translate into English"):
+            return ASKED
+        if prompt.startswith("Translate into Spanish"):
+            return "El faro lo construyó Edna Marsh en 1887."
+        return BUILT
+
+    rag.llm = FakeLLM(reply)
+    events = list(rag.stream("¿Quién construyó el faro de Farrow Point?"))
+    answer = answer_of(events)
+    assert (answer.status, answer.text) == ("answered", "El faro lo construyó Edna Marsh en 1887. [1]")
+    assert answer.citations[0].quote == BUILT
+    assert streamed(events) == answer.text
+    assert answer.question == "¿Quién construyó el faro de Farrow Point?"
+
+
+# -- without a model ----------------------------------------------------------------------------------------------
+
+
+def test_without_a_model_the_best_sentences_are_quoted(tmp_path: Path, corpus: Path) -> None:
+    with fake_rag(tmp_path / "home") as rag:
+        rag.ingest([corpus])
+        events = list(rag.stream(ASKED))
+    answer = answer_of(events)
+    assert (answer.status, answer.model, answer.notes) == ("answered", "extractive", ())
+    assert answer.sentences[0].text == BUILT
+    assert all(s.support == "quoted" for s in answer.sentences)
+    assert streamed(events) == answer.text
+
+
+def test_where_the_weights_are_missing_a_note_says_how_to_get_them(rag: Rag) -> None:
+    rag.llm = None
+    assert rag.settings.llm == "local"
+    answer = rag.ask(ASKED)
+    assert (answer.status, answer.notes) == ("answered", (NO_WEIGHTS,))
+    assert "rag weights" in NO_WEIGHTS
+
+
+# -- follow-ups ---------------------------------------------------------------------------------------------------
+
+TALK = (Message("user", ASKED), Message("assistant", BUILT))
+
+
+def test_a_follow_up_is_asked_as_a_question_of_its_own_and_shown(rag: Rag) -> None:
+    def reply(messages: Sequence[Message]) -> str:
+        rewriting = "Last question: And what did it cost?" in messages[-1].content
+        return "What did the lighthouse on Farrow Point cost?" if rewriting else "It cost 4,200 crowns."
+
+    rag.llm = FakeLLM(reply)
+    events = list(rag.stream("And what did it cost?", TALK))
+    answer = answer_of(events)
+    assert isinstance(events[0], Retrieved)
+    assert events[0].standalone_question == "What did the lighthouse on Farrow Point cost?"
+    assert answer.standalone_question == "What did the lighthouse on Farrow Point cost?"
+    assert (answer.question, answer.text) == ("And what did it cost?", "It cost 4,200 crowns. [1]")
+
+
+def test_where_the_rewrite_is_of_no_use_the_question_before_is_put_in_front(rag: Rag) -> None:
+    says(rag, "It cost 4,200 crowns.")
+    assert rag.ask("And what did it cost?", TALK).standalone_question == f"{ASKED} And what did it cost?"
+
+
+def test_a_follow_up_without_a_model_is_searched_with_the_question_before(rag: Rag) -> None:
+    rag.llm = None
+    assert rag.ask("And what did it cost?", TALK).standalone_question == f"{ASKED} And what did it cost?"
+
+
+def test_without_history_the_question_stands_as_it_is(rag: Rag) -> None:
+    assert rag.ask(f"  {ASKED} \n").standalone_question == ASKED
+
+
+# -- failures -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("question", ["", " \n\t", "?" * 50_000, "x" * 4001])
+def test_an_empty_or_endless_question_is_bad_input(rag: Rag, question: str) -> None:
+    with pytest.raises(InputError) as caught:
+        rag.ask(question)
+    assert caught.value.field == "question"
+    with pytest.raises(InputError) as caught:
+        rag.search(question)
+    assert caught.value.field == "query"
+
+
+def test_bad_input_is_told_before_the_stream_is_read(rag: Rag) -> None:
+    with pytest.raises(InputError):
+        rag.stream("")
+
+
+def test_a_question_of_4000_characters_is_read(rag: Rag) -> None:
+    assert rag.ask("Who built the lighthouse on Farrow Point? ".ljust(4000, "?")).status == "answered"
+
+
+def test_an_unknown_source_is_bad_input(rag: Rag) -> None:
+    with pytest.raises(InputError, match=r"No document 'gone\.md'") as caught:
+        rag.ask(ASKED, sources=["mill.txt", "gone.md"])
+    assert caught.value.field == "sources"
+
+
+def test_nothing_to_search_is_an_error(empty: Rag) -> None:
+    with pytest.raises(EmptyIndexError, match="rag ingest PATH"):
+        empty.ask(ASKED)
+    with pytest.raises(EmptyIndexError):
+        empty.search("lighthouse")
+
+
+def test_nothing_is_asked_of_the_model_where_nothing_can_be_searched(empty: Rag) -> None:
+    assert isinstance(empty.llm, FakeLLM)
+    with pytest.raises(EmptyIndexError):
+        empty.ask("And what did it cost?", TALK)
+    assert empty.llm.prompts == []
+
+
+@pytest.mark.parametrize("reply", ["", "  \n "])
+def test_an_empty_reply_is_a_failure_and_no_answer(rag: Rag, reply: str) -> None:
+    says(rag, reply)
+    with pytest.raises(ModelError, match="empty answer"):
+        rag.ask(ASKED)
+
+
+@pytest.mark.parametrize("error", [ModelError("it broke"), ModelTimeout("it hangs"), StoreError("no disk")])
+def test_a_failure_in_mid_answer_is_a_failure_and_no_answer(rag: Rag, error: ModelError) -> None:
+    says(rag, "The lighthouse", error=error)
+    with pytest.raises(type(error), match=str(error)):
+        list(rag.stream(ASKED))
+
+
+def test_closing_the_stream_stops_the_model(rag: Rag) -> None:
+    llm = says(rag, BUILT)
+    events = rag.stream(ASKED)
+    assert any(isinstance(event, Delta) for event in events)  # up to the first word
+    events.close()  # type: ignore[attr-defined]
+    assert llm.closed_early == 1
+
+
+# -- search -------------------------------------------------------------------------------------------------------
+
+
+def test_search_gives_the_k_best_passages(rag: Rag) -> None:
+    assert [h.passage.heading[-1] for h in rag.search("the first keeper and his goat", k=1)] == ["Keepers"]
+    assert len(rag.search("the first keeper and his goat", k=3)) == 3
+
+
+def test_sources_are_exact_names_or_folders(empty: Rag, tmp_path: Path) -> None:
+    folder = write(tmp_path / "docs" / "mills", a="Mill one.", b="Mill two.").parent
+    write(folder, mills="Mill three.")
+    empty.ingest([folder])
+
+    def sources(*names: str) -> set[str]:
+        return {h.passage.source for h in empty.search("mill", sources=names)}
+
+    assert sources() == {"mills/a.md", "mills/b.md", "mills.md"}
+    assert sources("mills/") == {"mills/a.md", "mills/b.md"}
+    assert sources("mills/a.md", "mills.md", "mills/a.md") == {"mills/a.md", "mills.md"}
+    with pytest.raises(InputError):
+        sources("mills")
+
+
+def test_the_fingerprint_changes_with_what_can_change_an_answer(rag: Rag) -> None:
+    before = rag.fingerprint
+    rag.settings = rag.settings.model_copy(update={"timeout_s": 5.0})
+    assert rag.fingerprint == before
+    rag.settings = rag.settings.model_copy(update={"gate": 0.1})
+    assert rag.fingerprint != before
+
+
+# -- clutter ------------------------------------------------------------------------------------------------------
+
+
+def test_scraped_clutter_is_found_and_cited_at_its_offsets(empty: Rag, tmp_path: Path) -> None:
+    text = (
+        "Share this: Facebook Twitter Email\r\n\r\nBy <u>Ida Holm</u> | 3 min read\r\n\r\n"
+        "The <u>mill at Lindal</u> ground barley until 1902\\. Its wheel measured 6&nbsp;metres across.\r\n"
+        "Subscribe to our newsletter!\r\n\r\n3 Comments\r\n\r\nEdna M. says:\r\nMy father lost a thumb there.\r\nReply\r\n"
+    )
+    (tmp_path / "mill.txt").write_bytes(text.encode())
+    empty.ingest([tmp_path / "mill.txt"])
+    says(empty, "The mill at Lindal ground barley until 1902.")
+    answer = empty.ask("Until when did the mill at Lindal grind barley?")
+    [citation] = answer.citations
+    assert (answer.status, answer.sentences[0].support) == ("answered", "quoted")
+    assert text[citation.start : citation.end] == citation.quote
+    assert "<u>mill at Lindal</u>" in citation.quote
+    says(empty, "Edna M. says that her father lost a thumb there.")
+    assert "lost a thumb" in empty.ask("What did the father of Edna M. lose?").citations[0].quote

@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rag.index import Candidate
+from rag.retrieval import rank, select_evidence, stem, words
+from rag.types import Hit, Passage, Sentence
+
+
+def unit(*values: float) -> NDArray[np.float32]:
+    vector = np.array(values, np.float32)
+    return vector / np.float32(np.linalg.norm(vector))
+
+
+def passage(*sentences: str, source: str = "a.md") -> Passage:
+    text = " ".join(sentences)
+    spans, at = [], 0
+    for sentence in sentences:
+        spans.append(Sentence(at, at + len(sentence)))
+        at += len(sentence) + 1
+    return Passage(source, "Title", 0, len(text), text, tuple(spans))
+
+
+def candidate(
+    name: str, vectors: list[NDArray[np.float32]], dense: int | None, lexical: int | None, bm25: float
+) -> Candidate:
+    sentences = [f"{name} {i}." for i in range(1, len(vectors))]
+    return Candidate(passage(*sentences, source=name), np.stack(vectors), dense, lexical, bm25)
+
+
+def hit(p: Passage, *cosines: float, score: float = 0.5) -> Hit:
+    return Hit(p, score, {}, cosines)
+
+
+def count(text: str) -> int:
+    return len(text.split())
+
+
+QUERY = unit(1, 0)
+
+
+def test_what_is_near_in_meaning_and_in_words_comes_first() -> None:
+    near, far = [unit(1, 0)] * 2, [unit(0, 1)] * 2
+    hits = rank([candidate("far", far, 2, None, 0), candidate("near", near, 1, 1, 9.0)], QUERY)
+    assert [h.passage.source for h in hits] == ["near", "far"]
+    assert hits[0].score == pytest.approx(1.0)
+    assert hits[1].score == pytest.approx(0.0)
+
+
+def test_one_sentence_that_answers_lifts_its_passage() -> None:
+    mixed = [unit(1, 1), unit(1, 0), unit(0, 1)]
+    even = [unit(1, 1), unit(1, 1), unit(1, 1)]
+    hits = rank([candidate("even", even, 1, None, 0), candidate("mixed", mixed, 2, None, 0)], QUERY)
+    assert [h.passage.source for h in hits] == ["mixed", "even"]
+
+
+def test_word_scores_are_scaled_by_the_best_of_the_query() -> None:
+    vectors = [unit(1, 1)] * 2
+
+    def gap(factor: float) -> float:
+        hits = rank([candidate("a", vectors, 1, 1, 8 * factor), candidate("b", vectors, 2, 2, 4 * factor)], QUERY)
+        return hits[0].score - hits[1].score
+
+    assert gap(1) == pytest.approx(gap(10))
+
+
+def test_a_hit_tells_its_place_in_each_list_that_held_it_and_the_cosine_of_each_sentence() -> None:
+    a = candidate("a", [unit(0, 1), unit(0, 1), unit(3, 4)], 4, None, 0)
+    b = candidate("b", [unit(1, 0), unit(1, 0)], None, 1, 5.0)
+    hits = {h.passage.source: h for h in rank([a, b], QUERY)}
+    assert hits["a"].ranks == {"dense": 4, "sentence": 2}
+    assert hits["b"].ranks == {"sentence": 1, "lexical": 1}
+    assert hits["a"].sentence_scores == pytest.approx((0.0, 0.6))
+
+
+def test_nothing_is_ranked_where_nothing_was_found() -> None:
+    assert rank([], QUERY) == []
+
+
+# -- words --------------------------------------------------------------------------------------------------------
+
+
+def test_words_are_folded_in_case_and_accents() -> None:
+    assert words("Élan, STRASSE & ﬁne ñandú 4,200") == ["elan", "strasse", "fine", "nandu", "4", "200"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("founded", "founding"), ("founds", "founded"), ("mills", "milling"), ("nations", "nation")]
+)
+def test_forms_of_a_word_meet(one: str, other: str) -> None:
+    assert stem(one) == stem(other)
+
+
+@pytest.mark.parametrize("word", ["is", "use", "bed", "sing", "1902"])
+def test_a_short_word_is_left_whole(word: str) -> None:
+    assert stem(word) == word
+
+
+# -- evidence -----------------------------------------------------------------------------------------------------
+
+
+def test_the_best_sentences_are_taken_in_the_order_of_their_scores() -> None:
+    p = passage("It was a mill.", "It ground barley.", "It had a wheel.")
+    chosen = select_evidence([hit(p, 0.5, 0.6, 0.55)], "what", {}, 100, count)
+    assert [e.text for e in chosen] == ["It ground barley.", "It had a wheel.", "It was a mill."]
+
+
+def test_evidence_stands_where_it_says() -> None:
+    p = passage("It was a mill.", "It ground barley.")
+    for e in select_evidence([hit(p, 0.5, 0.5)], "what", {}, 100, count):
+        assert p.text[e.start : e.end] == e.text
+
+
+def test_evidence_keeps_to_the_budget() -> None:
+    p = passage("one two three four.", "five six seven eight.", "nine ten.")
+    chosen = select_evidence([hit(p, 0.6, 0.59, 0.58)], "what", {}, 8, count)
+    assert [e.text for e in chosen] == ["one two three four.", "five six seven eight."]
+
+
+@pytest.mark.parametrize("cosine", [0.9, 0.0, -0.5])
+def test_the_best_sentence_is_read_whatever_its_size_and_score(cosine: float) -> None:
+    p = passage("one two three four five six.")
+    assert len(select_evidence([hit(p, cosine, score=cosine)], "what", {}, 3, count)) == 1
+
+
+def test_a_sentence_that_says_the_same_is_read_once() -> None:
+    hits = [hit(passage("It ground barley."), 0.6), hit(passage("**It ground barley!**", source="b.md"), 0.6)]
+    assert [e.passage.source for e in select_evidence(hits, "what", {}, 100, count)] == ["a.md"]
+
+
+def test_of_two_sentences_as_near_the_one_with_the_rare_word_of_the_question_goes_first() -> None:
+    p = passage("It ground rye.", "It ground barley.")
+    chosen = select_evidence([hit(p, 0.5, 0.5)], "did it grind barley", {"it": 0.1, "barley": 5.0}, 100, count)
+    assert chosen[0].text == "It ground barley."
+
+
+def test_what_is_much_worse_than_the_best_is_not_read() -> None:
+    p = passage("It ground barley.", "Cats sleep.")
+    assert [e.text for e in select_evidence([hit(p, 0.9, 0.01)], "barley", {"barley": 1.0}, 100, count)] == [
+        "It ground barley."
+    ]
+
+
+def test_without_hits_there_is_no_evidence() -> None:
+    assert select_evidence([], "what", {}, 100, count) == []

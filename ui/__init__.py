@@ -1,0 +1,1 @@
+"""The chat window: `render` turns answers into HTML, `app` puts them on a page."""
