@@ -186,10 +186,10 @@ def ask(page: Page, question: str) -> None:
 
 
 def asked(page: Page, question: str, result: str) -> None:
-    """Asks and waits until the answer, refusal or failure stands and the next question can be asked."""
+    """Asks and waits until the answer, refusal or failure stands."""
+    number = page.locator(".fn-turn").count() + 1
     ask(page, question)
-    page.locator(f"#fn-current {result}").wait_for()
-    page.locator("#fn-send").wait_for()
+    page.locator(f"#fn-t{number} {result}").wait_for()
 
 
 def test_a_footnote_leads_from_the_streamed_answer_to_the_marked_quote(page: Page, rag: ScriptedRag) -> None:
@@ -279,6 +279,22 @@ def test_stop_ends_the_models_work_and_the_next_question_is_answered(page: Page,
     expect(page.locator("#fn-t1")).to_contain_text("Stopped.")
 
 
+def test_a_question_sent_while_an_answer_is_written_is_kept_and_the_answer_goes_on(page: Page, rag: ScriptedRag) -> None:
+    rag.go.clear()
+    ask(page, "slow")
+    expect(page.locator("#fn-t1-sources .fn-card")).to_have_count(2)
+    ask(page, "unknown")
+    expect(page.get_by_role("alert")).to_contain_text("An answer is still being written.")
+    expect(page.locator("#fn-box textarea")).to_have_value("unknown")
+    rag.go.set()
+    expect(page.locator(".fn-draft")).to_contain_text("A hive")
+    rag.go.set()
+    page.locator("#fn-t1 .fn-meta").wait_for()
+    page.press("#fn-box textarea", "Enter")
+    page.locator("#fn-t2 .fn-refusal").wait_for()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_a_silent_model_can_be_stopped(page: Page, rag: ScriptedRag) -> None:
     rag.go.clear()
     ask(page, "slow")
@@ -317,7 +333,7 @@ def test_clear_starts_over_and_brings_the_examples_back(page: Page, rag: Scripte
     expect(page.locator(".fn-turn")).to_have_count(0)
     expect(page.locator(".fn-card")).to_have_count(0)
     expect(example).to_be_visible()
-    asked(page, "unknown", "#fn-t1 .fn-refusal")
+    asked(page, "unknown", ".fn-refusal")
     assert rag.histories["unknown"] == []
 
 

@@ -25,6 +25,7 @@ SAMPLE_QUESTIONS = (
     "What did Kamala Harris and López Obrador sign?",
 )
 TICK_S = 0.25  # longest time without a look at the stop button
+STILL_ANSWERING = "An answer is still being written. Wait for it, or stop it, and ask again."
 UNEXPECTED = "An unexpected error came up while answering. The log of the server has the details."
 HEADER = (
     '<header class="fn-header"><h1>Footnote</h1><p>Ask your documents. Every sentence of an answer carries '
@@ -44,6 +45,7 @@ class Run:
     def __init__(self, rag: Streams, question: str, history: Sequence[Message]) -> None:
         self._items: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
+        self.shown = False  # whether the page has its last word, or is gone
         threading.Thread(target=self._pump, args=(rag, question, history), daemon=True, name="ask").start()
 
     def stop(self) -> None:
@@ -159,8 +161,9 @@ def build(rag: Streams, *, examples: Sequence[str] = (), offered: Callable[[], b
                     stop = gr.Button("Stop", variant="stop", visible=False, elem_id="fn-stop")
                     clear = gr.Button("Clear", variant="secondary", elem_id="fn-clear")
 
-        def ask(question: str, turns_before: tuple[Turn, ...]) -> Iterator[dict[Any, Any]]:
-            if problem := problem_with(question):
+        def ask(question: str, turns_before: tuple[Turn, ...], before: Run | None) -> Iterator[dict[Any, Any]]:
+            problem = STILL_ANSWERING if before and not before.shown else problem_with(question)
+            if problem:
                 yield {notice: render_notice(problem)}
                 return
             begun = time.monotonic()
@@ -187,20 +190,16 @@ def build(rag: Streams, *, examples: Sequence[str] = (), offered: Callable[[], b
                         turn = advance(turn, item)
                     if running.stopped and not turn.over:
                         turn = replace(turn, stopped=True)
-                    update = {current: render_turn(turn, number, waited_s=time.monotonic() - begun)}
-                    if turn.passages is not searched:
+                    update: dict[Any, Any] = {current: render_turn(turn, number, waited_s=time.monotonic() - begun)}
+                    if turn.over or turn.passages is not searched:
                         update[current_sources] = render_sources(turn, number)
+                    if turn.over:  # with the last words, so that whoever reads them can ask on
+                        update |= {turns: (*turns_before, turn), run: None, clear: gr.Button(interactive=True)}
+                        update |= {send: gr.Button(visible=True), stop: gr.Button(visible=False)}
                     yield update
             finally:
                 running.stop()
-            yield {
-                turns: (*turns_before, turn),
-                current_sources: render_sources(turn, number),
-                run: None,
-                send: gr.Button(visible=True),
-                stop: gr.Button(visible=False),
-                clear: gr.Button(interactive=True),
-            }
+                running.shown = True
 
         def stop_running(running: Run | None) -> None:
             if running is not None:
@@ -214,12 +213,14 @@ def build(rag: Streams, *, examples: Sequence[str] = (), offered: Callable[[], b
             }
 
         shown = [past, past_sources, current, current_sources, turns, run, box, notice, example_list, send, stop, clear]
+        # `multiple`: with `once` the browser drops a question that is sent before the last answer's event has ended.
         asking: dict[str, Any] = {"outputs": shown, "show_progress": "hidden", "concurrency_limit": None}
+        asking |= {"trigger_mode": "multiple", "api_visibility": "private"}
         quick: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
         blocks.load(lambda: gr.Column(visible=bool(examples) and offered()), None, example_list, **quick)
-        gr.on([send.click, box.submit], ask, [box, turns], api_visibility="private", **asking)
+        gr.on([send.click, box.submit], ask, [box, turns, run], **asking)
         for button, example in zip(buttons, examples, strict=True):
-            button.click(ask, [gr.State(example), turns], api_visibility="private", **asking)
+            button.click(ask, [gr.State(example), turns, run], **asking)
         stop.click(stop_running, [run], None, **quick)
         clear.click(
             start_over, None, [past, past_sources, current, current_sources, turns, notice, example_list], **quick
