@@ -99,7 +99,7 @@ def hit_at_5(case: Case, answer: Answer) -> float | None:
     if not case.gold:
         return None
     passages = [hit.passage for hit in answer.passages[:SEARCHED]]
-    return float(any(_holds(passage, gold) for passage in passages for gold in case.gold))
+    return float(any(holds(passage, gold) for passage in passages for gold in case.gold))
 
 
 def failed_values(case: Case, names: Sequence[str]) -> dict[str, float | None]:
@@ -182,7 +182,7 @@ def _overlap(citation: Citation, gold: Gold) -> bool:
     return 2 * shared >= min(citation.end - citation.start, gold.end - gold.start) and shared > 0
 
 
-def _holds(passage: Passage, gold: Gold) -> bool:
+def holds(passage: Passage, gold: Gold) -> bool:
     if passage.source != gold.doc_id:
         return False
     if gold.start is None or gold.end is None:

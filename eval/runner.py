@@ -85,7 +85,7 @@ def evaluate(
         questions=questions.name,
         questions_sha256=hashlib.sha256(questions.read_bytes()).hexdigest(),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=_versions(),
+        versions=package_versions(),
         elapsed_s=round(time.perf_counter() - started, 1),
     )
     comparison = None if against is None else compare(earlier, rows, before=_name(against), after=_name(out))
@@ -147,7 +147,7 @@ def _summary(run: Run) -> dict[str, object]:
     }
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
     for package in PACKAGES:
         try:

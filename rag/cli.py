@@ -44,6 +44,8 @@ eval_app = typer.Typer(
 )
 app.add_typer(documents_app, name="documents")
 app.add_typer(eval_app, name="eval")
+bench_app = typer.Typer(rich_markup_mode=None, help="Measure search on public question sets.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
 
 HISTORY_FORM = '[{"role": "user" or "assistant", "content": "…"}, …]'
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -222,6 +224,33 @@ def eval_compare(a: Path, b: Path, as_json: Json = False) -> None:
     else:
         print_comparison(comparison, Console())
     raise typer.Exit(DROPPED if comparison.dropped else 0)
+
+
+@bench_app.command("retrieval")
+def bench_retrieval(
+    dirs: Annotated[list[Path], typer.Argument(help="Folders with documents/ or corpus.jsonl, and questions.jsonl.")],
+    questions: Annotated[str | None, typer.Option(help="Another question file of the set.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only this many questions of each set.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="What the sample of --limit is drawn with.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the indexes of the last run.")] = False,
+    as_json: Json = False,
+) -> None:
+    """How high the gold passages of question sets rank, through this program's own ingest and search."""
+    from rich.console import Console
+
+    from eval.bench import print_retrieval, read_set, retrieval, retrieval_as_json
+
+    settings = _settings()
+    sets = [read_set(folder, questions, limit, seed) for folder in dirs]
+    with _progress("Starting", unit="steps") as report:
+        results = [
+            retrieval(s, settings, resume=resume, progress=lambda now, done, n: report(done, n, now)) for s in sets
+        ]
+    if as_json:
+        _print_json(retrieval_as_json(results))
+    else:
+        command = " ".join(["rag", *sys.argv[1:]])
+        print_retrieval(results, Console(), command=command, embedder=settings.embedder)
 
 
 @app.command()

@@ -72,6 +72,16 @@ class Progress:
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """A question as it is searched for. `query`: `standalone` in the language of the documents where that is `foreign`."""
+
+    standalone: str
+    query: str
+    language: str  # the asker's
+    foreign: bool
+
+
 class Rag:
     def __init__(self, settings: Settings, *, index: Index, embedder: Embedder, llm: LLM | None) -> None:
         """`llm` None: answers are the best sentences, word for word."""
@@ -165,10 +175,13 @@ class Rag:
 
     # -- questions ----------------------------------------------------------------------------------------------
 
-    def search(self, query: str, k: int = 10, sources: Sequence[str] = ()) -> list[Hit]:
+    def search(
+        self, query: str, k: int = 10, sources: Sequence[str] = (), history: Sequence[Message] = ()
+    ) -> list[Hit]:
         """The k best passages, best first. `sources`: exact names, or folders with a slash at the end."""
         _check_question(query, "query")
-        return self._search(query, self._resolve(sources))[:k]
+        only = self._resolve(sources)
+        return self._search(self._understand(query, history), only)[:k]
 
     def ask(self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = ()) -> Answer:
         for event in self.stream(question, history, sources):
@@ -181,9 +194,33 @@ class Rag:
         _check_question(question, "question")
         return _Asking(self, question, tuple(history), tuple(sources)).run()
 
-    def _search(self, query: str, only: Sequence[str] | None) -> list[Hit]:
-        vector = self.embedder.embed_query(query)
-        return rank(self.index.candidates(vector, query, only), vector)
+    def _search(self, understood: Understood, only: Sequence[str] | None) -> list[Hit]:
+        vector = self.embedder.embed_query(understood.query)
+        return rank(self.index.candidates(vector, understood.query, only), vector)
+
+    def _understand(self, question: str, history: Sequence[Message]) -> Understood:
+        languages = self.index.languages()
+        language = detect_question_language(question, dict.fromkeys([*languages, *generation.REFUSALS]))
+        standalone = self._standalone(question, history)
+        foreign = bool(languages) and language not in languages and self.llm is not None
+        query = self._translated(standalone, next(iter(languages))) if foreign else standalone
+        return Understood(standalone, query, language, foreign)
+
+    def _standalone(self, question: str, history: Sequence[Message]) -> str:
+        """A follow-up as a question of its own: by the model, else with the last question before it."""
+        if not history:
+            return question
+        asked = [m.content for m in history if m.role == "user"]
+        joined = f"{asked[-1]} {question}" if asked else question
+        if self.llm is None:
+            return joined[-QUESTION_CHARACTERS:]
+        reply = "".join(self.llm.stream(generation.standalone_messages(question, history)))
+        return generation.as_question(reply, question, history) or joined[-QUESTION_CHARACTERS:]
+
+    def _translated(self, question: str, language: str) -> str:
+        assert self.llm is not None
+        reply = "".join(self.llm.stream(generation.translate_question_messages(question, language))).strip()
+        return reply if reply.endswith("?") else question
 
     def _resolve(self, sources: Sequence[str]) -> list[str] | None:
         """None: all. Raises EmptyIndexError, InputError."""
@@ -209,7 +246,6 @@ class _Asking:
         self.settings = rag.settings
         self.started = time.perf_counter()
         self.timings: dict[str, float] = {}
-        self.standalone = self.question
         self.hits: list[Hit] = []
         self.evidence: list[Evidence] = []
         self.sentences: list[AnswerSentence] = []
@@ -217,46 +253,23 @@ class _Asking:
         self.notes = () if rag.llm or rag.settings.llm == "extractive" else (NO_WEIGHTS,)
 
     def run(self) -> Iterator[Event]:
-        self.only = self.rag._resolve(self.sources)  # first: where nothing can be searched, no model is asked
-        languages = self.rag.index.languages()
-        self.language = detect_question_language(self.question, dict.fromkeys([*languages, *generation.REFUSALS]))
-        self.foreign = bool(languages) and self.language not in languages and self.rag.llm is not None
-        self.standalone = self._standalone()
-        query = self._in_corpus_language(self.standalone)
+        only = self.rag._resolve(self.sources)  # first: where nothing can be searched, no model is asked
+        self.understood = self.rag._understand(self.question, self.history)
         started = time.perf_counter()
-        self.hits = self._retrieve(query)
+        self._retrieve(self.understood, only)
         self.timings["search_s"] = time.perf_counter() - started
-        yield Retrieved(self.standalone, tuple(self.hits))
+        yield Retrieved(self.understood.standalone, tuple(self.hits))
         if not self.hits or self.hits[0].score < self.settings.gate:
             yield self._refuse("off_topic")
             return
-        yield from self._extract() if self.rag.llm is None else self._generate(self.rag.llm, query)
+        yield from self._extract() if self.rag.llm is None else self._generate(self.rag.llm, self.understood.query)
 
-    def _standalone(self) -> str:
-        """A follow-up as a question of its own: by the model, else with the last question before it."""
-        if not self.history:
-            return self.question
-        asked = [m.content for m in self.history if m.role == "user"]
-        joined = f"{asked[-1]} {self.question}" if asked else self.question
-        if self.rag.llm is None:
-            return joined[-QUESTION_CHARACTERS:]
-        reply = "".join(self.rag.llm.stream(generation.standalone_messages(self.question, self.history)))
-        return generation.as_question(reply, self.question, self.history) or joined[-QUESTION_CHARACTERS:]
-
-    def _in_corpus_language(self, question: str) -> str:
-        if not self.foreign or self.rag.llm is None:
-            return question
-        main = next(iter(self.rag.index.languages()))
-        reply = "".join(self.rag.llm.stream(generation.translate_question_messages(question, main))).strip()
-        return reply if reply.endswith("?") else question
-
-    def _retrieve(self, query: str) -> list[Hit]:
-        hits = self.rag._search(query, self.only)[: self.settings.passages]
-        self.rarity = self.rag.index.rarity(words(query))
+    def _retrieve(self, understood: Understood, only: Sequence[str] | None) -> None:
+        self.hits = self.rag._search(understood, only)[: self.settings.passages]
+        self.rarity = self.rag.index.rarity(words(understood.query))
         self.evidence = select_evidence(
-            hits, query, self.rarity, self.settings.evidence_tokens, generation.count_tokens
+            self.hits, understood.query, self.rarity, self.settings.evidence_tokens, generation.count_tokens
         )
-        return hits
 
     def _extract(self) -> Iterator[Event]:
         if not self.evidence or self.evidence[0].score < EXTRACTIVE_SCORE:
@@ -281,7 +294,7 @@ class _Asking:
             for piece in generation.pieces(chunks):
                 if generation.says_not_found(piece.sentence or ""):
                     continue
-                if self.foreign:
+                if self.understood.foreign:
                     yield from self._say_in_their_words(llm, piece.sentence, query)
                 else:
                     yield from self._say(piece, query)
@@ -300,7 +313,7 @@ class _Asking:
             return
         found = self._match(sentence, query)
         opens, said = True, ""
-        for text in llm.stream(generation.translate_messages(sentence, self.language)):
+        for text in llm.stream(generation.translate_messages(sentence, self.understood.language)):
             yield self._delta(text, opens=opens)
             opens, said = False, said + text
         yield self._delta(self._add(said.strip(), found))
@@ -336,14 +349,14 @@ class _Asking:
 
     def _refuse(self, reason: Reason) -> Done:
         self.sentences, self.citations = [], []
-        text = generation.refusal(self.language)
+        text = generation.refusal(self.understood.language)
         return Done(replace(self._answer(text, "not_in_documents"), reason=reason))
 
     def _answer(self, text: str, status: Status) -> Answer:
         self.timings["total_s"] = time.perf_counter() - self.started
         return Answer(
             question=self.question,
-            standalone_question=self.standalone,
+            standalone_question=self.understood.standalone,
             status=status,
             text=text,
             sentences=tuple(self.sentences),

@@ -1,0 +1,187 @@
+"""`rag bench`: how well the product's own ingest and search do on public question sets, read by path."""
+
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eval.dataset import Case, Gold, load_cases
+from eval.metrics import Estimate, estimate
+from eval.ranking import DEPTH, MEASURES, by_type, ranking_values
+from eval.runner import package_versions
+from rag.chunking import CHUNKER_VERSION
+from rag.config import Settings
+from rag.errors import InputError
+from rag.pipeline import Progress, Rag
+from rag.types import Passage
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Values = Mapping[str, float | None]
+BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionSet:
+    """A folder with documents/ or corpus.jsonl, and questions. `cases` are those that have gold."""
+
+    name: str
+    corpus: Path
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One set: every question's values beside its case, and what it took."""
+
+    name: str
+    cases: tuple[Case, ...]
+    values: tuple[Values, ...]
+    documents: int
+    passages: int
+    ingest_s: float
+    query_s: Estimate  # median seconds a search, query embedding included
+
+    def measures(self) -> dict[str, Estimate]:
+        return _estimates(self.values)
+
+    def by_type(self) -> dict[str, dict[str, Estimate]]:
+        return {kind: _estimates(values) for kind, values in by_type(self.cases, self.values).items()}
+
+
+def read_set(folder: Path, questions: str | None = None, limit: int | None = None, seed: int = 0) -> QuestionSet:
+    """`questions`: another question file of the set, by name or path. `limit`: a sample drawn with `seed`.
+
+    Raises InputError.
+    """
+    corpus = next((path for path in (folder / "documents", folder / "corpus.jsonl") if path.exists()), None)
+    if corpus is None:
+        raise InputError(f"{folder} holds neither documents/ nor corpus.jsonl.", "dirs")
+    path = folder / (questions or "questions.jsonl")
+    if questions and not path.exists():
+        path = Path(questions)
+    cases = [case for case in load_cases(path) if case.gold]
+    if not cases:
+        raise InputError(f"No question of {path} says where its answer stands (gold).", "questions")
+    if limit and limit < len(cases):
+        chosen = set(random.Random(seed).sample(range(len(cases)), limit))
+        cases = [case for i, case in enumerate(cases) if i in chosen]
+    name = folder.resolve().name + (f" ({path.stem})" if questions else "")
+    return QuestionSet(name, corpus, tuple(_without_bom(cases, corpus)))
+
+
+def _without_bom(cases: Sequence[Case], corpus: Path) -> Iterator[Case]:
+    """Gold that counts a byte-order mark as character 0, moved to the text as the program stores it."""
+    marked = {p.name for p in corpus.iterdir() if p.read_bytes()[:3] == BOM} if corpus.is_dir() else set()
+
+    def moved(gold: Gold) -> Gold:
+        if gold.start is None or gold.end is None or gold.doc_id not in marked:
+            return gold
+        return replace(gold, start=max(0, gold.start - 1), end=gold.end - 1)
+
+    for case in cases:
+        yield replace(case, gold=tuple(moved(gold) for gold in case.gold))
+
+
+@contextmanager
+def indexed(
+    settings: Settings, name: str, corpus: Path, *, resume: bool, progress: Callable[[Progress], None]
+) -> Iterator[tuple[Rag, float]]:
+    """A Rag over the corpus in a home of its own, and the seconds that its ingest took.
+
+    The home stays, so that a later run with `resume` need not embed again.
+    """
+    kind = f"{Path(settings.embedder).name}-{settings.passage_tokens}-{CHUNKER_VERSION}"
+    home = settings.home / "bench" / kind / corpus.resolve().parent.name
+    if not resume:
+        shutil.rmtree(home, ignore_errors=True)
+    with Rag.open(settings.model_copy(update={"home": home, "max_file_mb": 2000})) as rag:
+        started = time.perf_counter()
+        report = rag.ingest([corpus], prune=True, progress=progress)
+        if report.failed:
+            raise InputError(f"{name}: cannot read {report.failed[0].path}: {report.failed[0].reason}", "dirs")
+        yield rag, time.perf_counter() - started
+
+
+def retrieval(
+    questions: QuestionSet,
+    settings: Settings,
+    *,
+    resume: bool = False,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> Result:
+    """Ingests the set and searches every question, scoring exactly what `Rag.search` gives. Raises RagError."""
+
+    def reading(p: Progress) -> None:
+        progress(f"{questions.name}: reading", p.done, p.total)
+
+    with indexed(settings, questions.name, questions.corpus, resume=resume, progress=reading) as (rag, ingest_s):
+        values: list[Values] = []
+        seconds: list[float] = []
+        for done, case in enumerate(questions.cases):
+            progress(f"{questions.name}: searching", done, len(questions.cases))
+            started = time.perf_counter()
+            passages = search(rag, case)
+            seconds.append(time.perf_counter() - started)
+            values.append(ranking_values(case, passages))
+        documents, passages_stored = rag.index.counts()
+    return Result(
+        questions.name,
+        questions.cases,
+        tuple(values),
+        documents,
+        passages_stored,
+        ingest_s,
+        estimate(seconds, "median"),
+    )
+
+
+def search(rag: Rag, case: Case) -> list[Passage]:
+    return [hit.passage for hit in rag.search(case.question, DEPTH, history=case.history)]
+
+
+def retrieval_as_json(results: Sequence[Result]) -> dict[str, dict[str, dict[str, float | int | None]]]:
+    """{set: {measure: {value, low, high, n}}}"""
+    return {
+        result.name: {name: asdict(value) for name, value in result.measures().items()}
+        | {"query_s": asdict(result.query_s)}
+        for result in results
+    }
+
+
+def print_retrieval(results: Sequence[Result], console: "Console", *, command: str, embedder: str) -> None:
+    """A table of the sets, and of the types within each set that has several."""
+    from rich.table import Table
+
+    for result in results:
+        table = Table(title=f"{result.name}: {result.documents} documents, {result.passages} passages")
+        for heading in ("", "n", *MEASURES):
+            table.add_column(heading, justify="left" if not heading else "right")
+        kinds = result.by_type()
+        for kind, measured in [("all", result.measures()), *(kinds.items() if len(kinds) > 1 else ())]:
+            cells = [_cell(measured[name], interval=kind == "all") for name in MEASURES]
+            table.add_row(kind, str(measured["hit@1"].n), *cells)
+        console.print(table)
+        console.print(
+            f"ingest {result.ingest_s:.0f} s, search {1000 * (result.query_s.value or 0):.0f} ms at the median"
+        )
+    versions = ", ".join(f"{name} {number}" for name, number in package_versions().items())
+    console.print(
+        f"{command} · embedder {embedder} · {versions}\n95% intervals, bootstrapped over the questions", highlight=False
+    )
+
+
+def _cell(value: Estimate, *, interval: bool) -> str:
+    if value.value is None or value.low is None or value.high is None:
+        return "–"
+    shown = f"{value.value:.3f}"
+    return f"{shown}\n{value.low:.2f}–{value.high:.2f}" if interval else shown
+
+
+def _estimates(values: Sequence[Values]) -> dict[str, Estimate]:
+    return {name: estimate([v[name] for v in values]) for name in MEASURES}
