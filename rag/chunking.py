@@ -11,7 +11,8 @@ from sentencex import segment
 from rag.loading import FRONT_MATTER
 from rag.types import Document, Passage, Sentence
 
-CHUNKER_VERSION = 1
+CHUNKER_VERSION = 2
+FILLED = 0.5  # a passage this full ends before a paragraph that does not fit whole
 QUOTE_CHARACTERS = 400  # the longest quote of a citation, and so the longest sentence
 HEADING_LINE = re.compile(r"[ \t]{0,3}(#{1,6})[ \t]+(.+?)[ \t#]*$")
 BLOCK_LINE = re.compile(r"[ \t]*(?:[-*+•][ \t]|\d{1,3}[.)][ \t]|\||>)")  # list item, table row, quotation
@@ -29,44 +30,59 @@ class Block:
     sentences: tuple[Sentence, ...]
 
 
-def chunk(document: Document, count: Count, limit: int) -> list[Passage]:
-    """Passages of at most `limit` tokens as `count` counts them, on sentence bounds, never across a heading or page."""
+def chunk(document: Document, count: Count, limit: int, window: int) -> list[Passage]:
+    """Passages of at most `limit` tokens as `count` counts them, on sentence bounds, never across a heading or page.
+
+    With its title and headings a passage fits into `window`, what the embedder reads. Paragraphs stay whole where they can.
+    """
     passages = []
     blocks = [block for block in _blocks(document) if block.sentences]
     for (_, page), group in groupby(blocks, lambda b: (b.section, _page(document, b.sentences[0].start))):
         section = list(group)
-        run = [sentence for block in section for sentence in block.sentences]
-        for sentences in _packed(document.text, run, count, limit):
-            passages.append(_passage(document, sentences, section[0].heading, page))
+        heading = section[0].heading
+        room = window - count([_header(document.title, heading, count, window)])[0] - 1
+        for sentences in _packed(document.text, section, count, min(limit, room)):
+            passages.append(_passage(document, sentences, heading, page))
     return passages
 
 
-def _packed(text: str, run: Sequence[Sentence], count: Count, limit: int) -> Iterator[list[Sentence]]:
-    """Neighbours of a run together, as many as fit. What lies between them, a table's rule say, is read with them."""
+def _packed(text: str, blocks: Sequence[Block], count: Count, limit: int) -> Iterator[list[Sentence]]:
+    """Neighbours together, as many as fit. What lies between them, a table's rule say, is read with them."""
+    run = [sentence for block in blocks for sentence in block.sentences]
     gaps = [text[a.end : b.start].strip() for a, b in pairwise(run)]
     sizes = count([*(text[s.start : s.end] for s in run), "", *gaps])
+    size_of, gap_before = dict(zip(run, sizes, strict=False)), dict(zip(run, sizes[len(run) :], strict=True))
     current: list[Sentence] = []
     used = 0
-    for sentence, size, gap in zip(run, sizes, sizes[len(run) :], strict=False):
-        for part, part_size in _fit(text, sentence, size, count, limit):
-            if current and used + gap + part_size > limit:
-                yield current
-                current, used = [], 0
-            used += part_size + (gap if current else 0)
-            current.append(part)
-            gap = 0
+    for block in blocks:
+        whole = sum(size_of[s] + gap_before[s] for s in block.sentences)
+        if current and used + whole > limit and used >= FILLED * limit:
+            yield current
+            current, used = [], 0
+        for sentence in block.sentences:
+            gap = gap_before[sentence]
+            for part, part_size in _fit(text, sentence, size_of[sentence], count, limit):
+                if current and used + gap + part_size > limit:
+                    yield current
+                    current, used = [], 0
+                used += part_size + (gap if current else 0)
+                current.append(part)
+                gap = 0
     yield current
 
 
-def embedded_text(passage: Passage, count: Count, limit: int) -> str:
-    """What the embedder reads of a passage: title and headings before the text, as far as they fit into `limit`."""
-    text = plain(passage.text)
-    parts = list(dict.fromkeys([passage.title, *passage.heading]))
-    candidates = [f"{' > '.join(parts)}\n{text}", f"{parts[-1]}\n{text}"]
-    for candidate, size in zip(candidates, count(candidates), strict=True):
-        if size <= limit:
-            return candidate
-    return text
+def embedded_text(passage: Passage, count: Count, window: int) -> str:
+    """What the embedder reads of a passage: title and headings before the text, in all at most `window` tokens."""
+    header, text = _header(passage.title, passage.heading, count, window), plain(passage.text)
+    return f"{header}\n{text}" if header else text
+
+
+def _header(title: str, heading: Sequence[str], count: Count, window: int) -> str:
+    """Title and headings, the last heading alone, or nothing: the first that takes no more than a quarter of `window`."""
+    parts = list(dict.fromkeys([title, *heading]))
+    candidates = [" > ".join(parts), parts[-1]]
+    sizes = count(candidates)
+    return next((c for c, size in zip(candidates, sizes, strict=True) if size <= window // 4), "")
 
 
 def plain(text: str) -> str:

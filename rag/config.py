@@ -37,7 +37,7 @@ class Settings(BaseSettings):
         "all-MiniLM-L6-v2", description="all-MiniLM-L6-v2, or a folder or name that sentence-transformers loads"
     )
     chroma_url: str | None = Field(None, description="a Chroma server, http://host:port; default: on disk in home")
-    passage_tokens: int = Field(200, ge=32, le=4000, description="longest passage, in the embedder's tokens")
+    passage_tokens: int = Field(230, ge=32, le=4000, description="longest passage, in the embedder's tokens")
     passages: int = Field(10, ge=1, le=50, description="passages fetched for an answer")
     evidence_tokens: int = Field(200, ge=50, le=16000, description="sentences sent to the model, in tokens")
     answer_tokens: int = Field(200, ge=16, le=4000, description="longest answer, in tokens")

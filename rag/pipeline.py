@@ -79,6 +79,7 @@ class Understood:
     standalone: str
     query: str
     language: str  # the asker's
+    query_language: str
     foreign: bool
 
 
@@ -195,16 +196,20 @@ class Rag:
         return _Asking(self, question, tuple(history), tuple(sources)).run()
 
     def _search(self, understood: Understood, only: Sequence[str] | None) -> list[Hit]:
-        vector = self.embedder.embed_query(understood.query)
-        return rank(self.index.candidates(vector, understood.query, only), vector)
+        query = understood.query
+        vector = self.embedder.embed_query(query)
+        found = self.index.candidates(vector, query, only)
+        return rank(found, vector, query, language=understood.query_language, reads=self.embedder.reads)
 
     def _understand(self, question: str, history: Sequence[Message]) -> Understood:
         languages = self.index.languages()
         language = detect_question_language(question, dict.fromkeys([*languages, *generation.REFUSALS]))
         standalone = self._standalone(question, history)
         foreign = bool(languages) and language not in languages and self.llm is not None
-        query = self._translated(standalone, next(iter(languages))) if foreign else standalone
-        return Understood(standalone, query, language, foreign)
+        if not foreign:
+            return Understood(standalone, standalone, language, language, foreign=False)
+        main = next(iter(languages))
+        return Understood(standalone, self._translated(standalone, main), language, main, foreign=True)
 
     def _standalone(self, question: str, history: Sequence[Message]) -> str:
         """A follow-up as a question of its own: by the model, else with the last question before it."""
@@ -447,7 +452,7 @@ class _Ingest:
 
     def _entry(self, document: Document, found: Found) -> Entry:
         embedder, limit = self.rag.embedder, self.rag.embedder.max_tokens
-        passages = chunk(document, embedder.count_tokens, min(self.rag.settings.passage_tokens, limit))
+        passages = chunk(document, embedder.count_tokens, self.rag.settings.passage_tokens, limit)
         if not passages:
             raise LoadError(f"Cannot read {document.source!r}: it holds no text but headings.")
         texts = [embedded_text(p, embedder.count_tokens, limit) for p in passages]

@@ -36,6 +36,9 @@ class FakeEmbedder:
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(re.findall(r"\w+|[^\w\s]", text)) for text in texts]
 
+    def reads(self, language: str) -> bool:
+        return True
+
     def close(self) -> None:
         pass
 

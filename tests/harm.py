@@ -81,7 +81,7 @@ def _parts_that_differ(rag: Rag) -> list[str]:
 
 def _wrong_passages(rag: Rag, source: str, text: str) -> list[str]:
     document = Document(source, "", text, "")
-    wanted = chunk(document, rag.embedder.count_tokens, rag.settings.passage_tokens)
+    wanted = chunk(document, rag.embedder.count_tokens, rag.settings.passage_tokens, rag.embedder.max_tokens)
     stored = rag.index._db.execute(
         'SELECT start, "end", p.text FROM passages p JOIN documents d ON d.id = document WHERE source = ? ORDER BY start',
         (source,),

@@ -19,7 +19,7 @@ def document(text: str, **fields: object) -> Document:
 
 
 def passages(text: str, limit: int = 100, **fields: object) -> list[Passage]:
-    return chunk(document(text, **fields), count, limit)
+    return chunk(document(text, **fields), count, limit, 254)
 
 
 def texts(text: str, limit: int = 100) -> list[str]:
@@ -187,7 +187,7 @@ def test_every_passage_and_sentence_stands_in_the_document_as_it_is(seed: int) -
     if seed % 3 == 0:
         text = f"---\ntitle: T {seed}\nauthor: A\n---\n{text}"
     limit = draw.choice([5, 30, 200])
-    found = chunk(document(text), count, limit)
+    found = chunk(document(text), count, limit, 254)
     body = len(text) - len(FRONT_MATTER.sub("", text))
     headings = [m.start() for m in re.finditer(r"^[ \t]{0,3}#{1,6}[ \t]+[^\n]+$", text, re.M) if m.start() >= body]
     for p in found:
@@ -215,8 +215,25 @@ def test_the_embedder_reads_title_and_headings_before_the_text() -> None:
 
 def test_where_the_room_is_short_only_the_last_heading_or_none_is_read() -> None:
     [passage] = passages("# Mill\n\n## Wheel\n\nIt was 6 metres wide.")
-    assert embedded_text(passage, count, 7) == "Wheel\nIt was 6 metres wide."
-    assert embedded_text(passage, count, 6) == "It was 6 metres wide."
+    assert embedded_text(passage, count, 20) == "Note > Mill > Wheel\nIt was 6 metres wide."
+    assert embedded_text(passage, count, 19) == "Wheel\nIt was 6 metres wide."
+    assert embedded_text(passage, count, 3) == "It was 6 metres wide."
+
+
+def test_a_passage_leaves_room_for_its_title_and_headings() -> None:
+    text = "## A heading of six words here\n\n" + "It stood here. " * 30
+    found = chunk(document(text), count, 100, 40)
+    assert len(found) > 1
+    assert max(count([embedded_text(p, count, 40) for p in found])) <= 40
+
+
+def test_a_paragraph_stays_whole_where_the_passage_before_it_is_half_full() -> None:
+    half = "One is here. Two is here."  # 8 tokens
+    assert texts(f"{half}\n\nThree is here. Four is here.", limit=12) == [half, "Three is here. Four is here."]
+    assert texts("One is here.\n\nTwo is here. Three is here.", limit=10) == [
+        "One is here.\n\nTwo is here.",
+        "Three is here.",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +266,7 @@ CLUTTERED = (
 
 def test_scraped_clutter_is_chunked_with_exact_offsets() -> None:
     [cluttered] = parse(CLUTTERED.encode(), ".txt", "mill.txt")
-    found = chunk(cluttered, count, 60)
+    found = chunk(cluttered, count, 60, 254)
     assert all(CLUTTERED[p.start : p.end] == p.text for p in found)
     sentences = {plain(p.quote(s)): CLUTTERED[s.start : s.end] for p in found for s in p.sentences}
     assert any("mill at Lindal ground barley until 1902" in read for read in sentences)

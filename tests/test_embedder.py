@@ -210,7 +210,7 @@ def test_no_passage_of_the_sample_corpus_is_cut_by_the_embedder(real: SentenceTr
     for found in walk(ROOT / "seeds", 10_000_000):
         assert isinstance(found, Found)
         for document in parse(read(found), found.path.suffix, found.name):
-            passages = chunk(document, real.count_tokens, 200)
+            passages = chunk(document, real.count_tokens, 200, real.max_tokens)
             read_by_model = [embedded_text(p, real.count_tokens, real.max_tokens) for p in passages]
             quotes = [plain(p.quote(s)) for p in passages for s in p.sentences]
             assert max(real.count_tokens([p.text for p in passages])) <= 200

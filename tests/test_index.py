@@ -24,7 +24,7 @@ FAKE = FakeEmbedder()
 def entry(source: str, text: str, *, language: str = "en", **fields: Any) -> Entry:
     """A document with one passage for each of its sections."""
     document = Document(source, source, text, sha256=f"{hash(text):x}", language=language, **fields)
-    passages = chunk(document, FAKE.count_tokens, 200)
+    passages = chunk(document, FAKE.count_tokens, 200, 254)
     vectors = [FAKE.embed_documents([p.text, *(p.quote(s) for s in p.sentences)]) for p in passages]
     return Entry(document, f"/docs/{source}", "/docs", passages, vectors, [p.text for p in passages])
 

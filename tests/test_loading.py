@@ -385,7 +385,7 @@ def test_a_pdf_gives_its_text_with_the_start_of_each_page() -> None:
 
 def test_passages_of_a_pdf_know_their_page() -> None:
     document = load(pdf("The mill ground barley.", "", "Its wheel measured 6 metres."), "mill.pdf")
-    passages = chunk(document, lambda texts: [len(t.split()) for t in texts], 100)
+    passages = chunk(document, lambda texts: [len(t.split()) for t in texts], 100, 254)
     assert [(p.page, p.text) for p in passages] == [(1, "The mill ground barley."), (3, "Its wheel measured 6 metres.")]
 
 

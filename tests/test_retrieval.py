@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from rag.index import Candidate
-from rag.retrieval import rank, select_evidence, stem, words
+from rag.retrieval import coverage, rank, select_evidence, stem, words
 from rag.types import Hit, Passage, Sentence
 
 
@@ -41,7 +43,7 @@ QUERY = unit(1, 0)
 
 def test_what_is_near_in_meaning_and_in_words_comes_first() -> None:
     near, far = [unit(1, 0)] * 2, [unit(0, 1)] * 2
-    hits = rank([candidate("far", far, 2, None, 0), candidate("near", near, 1, 1, 9.0)], QUERY)
+    hits = rank([candidate("far", far, 2, None, 0), candidate("near", near, 1, 1, 9.0)], QUERY, "Is it near?")
     assert [h.passage.source for h in hits] == ["near", "far"]
     assert hits[0].score == pytest.approx(1.0)
     assert hits[1].score == pytest.approx(0.0)
@@ -50,7 +52,7 @@ def test_what_is_near_in_meaning_and_in_words_comes_first() -> None:
 def test_one_sentence_that_answers_lifts_its_passage() -> None:
     mixed = [unit(1, 1), unit(1, 0), unit(0, 1)]
     even = [unit(1, 1), unit(1, 1), unit(1, 1)]
-    hits = rank([candidate("even", even, 1, None, 0), candidate("mixed", mixed, 2, None, 0)], QUERY)
+    hits = rank([candidate("even", even, 1, None, 0), candidate("mixed", mixed, 2, None, 0)], QUERY, "What?")
     assert [h.passage.source for h in hits] == ["mixed", "even"]
 
 
@@ -58,23 +60,55 @@ def test_word_scores_are_scaled_by_the_best_of_the_query() -> None:
     vectors = [unit(1, 1)] * 2
 
     def gap(factor: float) -> float:
-        hits = rank([candidate("a", vectors, 1, 1, 8 * factor), candidate("b", vectors, 2, 2, 4 * factor)], QUERY)
+        a, b = candidate("a", vectors, 1, 1, 8 * factor), candidate("b", vectors, 2, 2, 4 * factor)
+        hits = rank([a, b], QUERY, "What?")
         return hits[0].score - hits[1].score
 
     assert gap(1) == pytest.approx(gap(10))
 
 
+def test_one_sentence_that_holds_the_words_of_the_question_lifts_its_passage() -> None:
+    vectors = np.stack([unit(1, 1)] * 3)
+    apart = Candidate(passage("The mill ground barley.", "It burnt in 1902.", source="apart"), vectors, 1, 1, 5.0)
+    whole = Candidate(passage("It stood for long.", "The mill burnt in 1902.", source="whole"), vectors, 2, 2, 5.0)
+    hits = rank([apart, whole], QUERY, "When was it that the mill burnt?")
+    assert [h.passage.source for h in hits] == ["whole", "apart"]
+
+
+def test_coverage_weighs_rare_words_and_folds_endings_and_accents() -> None:
+    sentences = [["A mill stood here."], ["A mill was built here."], ["La constitución fue escrita."]]
+    mill, built, constitution = coverage("Who built the mill under the constitution?", sentences)
+    assert 0 < mill < built
+    assert constitution > mill
+    assert coverage("Who?", [["A mill."]]) == [0.0]
+    assert coverage("Mill?", []) == []
+
+
+def test_words_decide_in_a_language_that_the_embedder_does_not_read() -> None:
+    near, said = [unit(1, 0)] * 2, [unit(1, 1)] * 2
+    candidates = [candidate("near", near, 1, 2, 6.0), candidate("said", said, 2, 1, 9.0)]
+    spanish = [replace(c, passage=replace(c.passage, language="es")) for c in candidates]
+
+    def first(candidates: list[Candidate], language: str) -> str:
+        hits = rank(candidates, QUERY, "¿Qué?", language=language, reads=lambda code: code == "en")
+        return hits[0].passage.source
+
+    assert first(candidates, "en") == "near"
+    assert first(spanish, "es") == "said"
+    assert first(spanish, "en") == "near"  # words of two languages do not meet
+
+
 def test_a_hit_tells_its_place_in_each_list_that_held_it_and_the_cosine_of_each_sentence() -> None:
     a = candidate("a", [unit(0, 1), unit(0, 1), unit(3, 4)], 4, None, 0)
     b = candidate("b", [unit(1, 0), unit(1, 0)], None, 1, 5.0)
-    hits = {h.passage.source: h for h in rank([a, b], QUERY)}
+    hits = {h.passage.source: h for h in rank([a, b], QUERY, "What?")}
     assert hits["a"].ranks == {"dense": 4, "sentence": 2}
     assert hits["b"].ranks == {"sentence": 1, "lexical": 1}
     assert hits["a"].sentence_scores == pytest.approx((0.0, 0.6))
 
 
 def test_nothing_is_ranked_where_nothing_was_found() -> None:
-    assert rank([], QUERY) == []
+    assert rank([], QUERY, "What?") == []
 
 
 # -- words --------------------------------------------------------------------------------------------------------

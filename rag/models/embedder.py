@@ -40,6 +40,10 @@ class Embedder(Protocol):
         """Without special tokens."""
         ...
 
+    def reads(self, language: str) -> bool:
+        """Whether it was made for a language (ISO 639-1)."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -79,6 +83,10 @@ class SentenceTransformerEmbedder:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return list(self._exchange({"count": list(texts)})[0]["counts"])
+
+    def reads(self, language: str) -> bool:
+        """The default model reads English; of another one nothing is known, so it is trusted."""
+        return self.name != DEFAULT or language == "en"
 
     def close(self) -> None:
         self._closed = True
