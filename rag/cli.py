@@ -459,8 +459,16 @@ def _print_ingest(result: dict[str, Any]) -> None:
 
 def _place(item: dict[str, Any]) -> str:
     page = f", page {item['page']}" if item["page"] else ""
-    heading = f", {' > '.join(item['heading'])}" if item["heading"] else ""
-    return f"{item['source']}{page}{heading}"
+    row = _rows(item.get("rows") or [item.get("row")])
+    path = [h for h in item["heading"] if not (item["sheet"] and [h] == item["heading"])]
+    sheet = f", sheet {item['sheet']}" if item["sheet"] else ""
+    heading = f", {' > '.join(path)}" if path else ""
+    return f"{item['source']}{page}{sheet}{row}{heading}"
+
+
+def _rows(rows: list[int | None]) -> str:
+    first, last = rows[0], rows[-1]
+    return "" if first is None else f", row {first}" if first == last else f", rows {first}–{last}"
 
 
 def _plain(value: object) -> Any:
