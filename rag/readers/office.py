@@ -21,39 +21,43 @@ def read_docx(data: bytes, source: str) -> list[Raw]:
     from docx.opc.constants import RELATIONSHIP_TYPE
 
     document = docx.Document(BytesIO(data))
-    levels = _heading_levels(document.styles.element)
-    blocks = list(_word_blocks(document.element.body, levels))
+    marks = _style_marks(document.styles.element)
+    blocks = list(_word_blocks(document.element.body, marks))
     for kind in (RELATIONSHIP_TYPE.FOOTNOTES, RELATIONSHIP_TYPE.ENDNOTES):
         for relation in document.part.rels.values():
             if relation.reltype == kind and not relation.is_external:
-                blocks += _word_blocks(xml_root(relation.target_part.blob), levels)
+                blocks += _word_blocks(xml_root(relation.target_part.blob), marks)
     return [Raw(joined(blocks), title, author, date=date)]
 
 
-def _heading_levels(styles: Any) -> dict[str, int]:
-    """Style id -> level of its headings; a style takes after the one it is based on."""
-    levels: dict[str, int] = {}
+def _style_marks(styles: Any) -> dict[str, str]:
+    """Style id -> what Markdown puts before a paragraph of it; a style takes after the one it is based on."""
+    marks: dict[str, str] = {}
     based: dict[str, str] = {}
     for style in styles.iter(f"{W}style"):
         key = style.get(f"{W}styleId") or ""
         name = (_value(style, "name") or "").lower()
-        outline = _value(style, "outlineLvl")
         if name == "title":
-            levels[key] = 1
+            marks[key] = "# "
         elif match := re.fullmatch(r"heading (\d)", name):
-            levels[key] = min(int(match.group(1)), 6)
-        elif outline and outline.isdigit() and int(outline) < 9:
-            levels[key] = min(int(outline) + 1, 6)
+            marks[key] = _hashes(match.group(1))
+        elif mark := _hashes(_value(style, "outlineLvl"), 1) or ("- " if name.startswith("list ") else ""):
+            marks[key] = mark
         elif parent := _value(style, "basedOn"):
             based[key] = parent
-    for key in based:
-        seen, parent = {key}, based[key]
+    for key, parent in based.items():
+        seen = {key}
         while parent in based and parent not in seen:
             seen.add(parent)
             parent = based[parent]
-        if parent in levels and parent != key:
-            levels[key] = levels[parent]
-    return levels
+        if parent in marks:
+            marks[key] = marks[parent]
+    return marks
+
+
+def _hashes(level: str | None, more: int = 0) -> str:
+    """Levels beyond nine are body text."""
+    return "#" * min(int(level) + more, 6) + " " if level and level.isdigit() and int(level) < 9 + (not more) else ""
 
 
 def _value(element: Any, name: str) -> str | None:
@@ -61,40 +65,48 @@ def _value(element: Any, name: str) -> str | None:
     return None if found is None else found.get(f"{W}val")
 
 
-def _word_blocks(parent: Any, levels: dict[str, int]) -> Iterator[str]:
+def _word_blocks(parent: Any, marks: dict[str, str]) -> Iterator[str]:
     """Paragraphs and rows in the order of the document, those in content controls and text boxes too."""
     for element in parent:
         if element.tag == f"{W}p":
-            yield _word_paragraph(element, levels)
+            yield _word_paragraph(element, marks)
             for box in element.iter(f"{W}txbxContent"):
                 if not any(above.tag == FALLBACK for above in box.iterancestors()):
-                    yield from _word_blocks(box, levels)
+                    yield from _word_blocks(box, marks)
         elif element.tag == f"{W}tbl":
             yield from table_lines(
                 [[_word_cell(cell) for cell in row.iter(f"{W}tc")] for row in element.iter(f"{W}tr")]
             )
         elif element.tag not in UNREAD:
-            yield from _word_blocks(element, levels)
+            yield from _word_blocks(element, marks)
 
 
-def _word_paragraph(paragraph: Any, levels: dict[str, int]) -> str:
+def _word_paragraph(paragraph: Any, marks: dict[str, str]) -> str:
     text = squeezed(_word_text(paragraph))
     properties = paragraph.find(f"{W}pPr")
-    if properties is None or not text:
+    if properties is None:
         return line_of(text)
-    outline = _value(properties, "outlineLvl")
-    level = (
-        int(outline) + 1
-        if outline and outline.isdigit() and int(outline) < 9
-        else levels.get(_value(properties, "pStyle") or "")
-    )
-    if level:
-        return heading(text, min(level, 6))
-    return f"- {text}" if properties.find(f"{W}numPr") is not None else line_of(text)
+    mark = _hashes(_value(properties, "outlineLvl"), 1) or marks.get(_value(properties, "pStyle") or "", "")
+    mark = mark or ("- " if properties.find(f"{W}numPr") is not None else "")
+    return mark + text if mark and text else line_of(text)
 
 
-def _word_cell(cell: Any) -> str:
-    return " ".join(_word_text(paragraph) for paragraph in cell.iter(f"{W}p"))
+def _word_rows(table: Any) -> Iterator[list[str]]:
+    """The cells of each row; one that goes on from above says the same, one that is wider leaves columns empty."""
+    above: list[str] = []
+    for row in table.iter(f"{W}tr"):
+        if next(row.iterancestors(f"{W}tbl")) is not table:  # of a table inside a cell
+            continue
+        cells: list[str] = []
+        for cell in row.iter(f"{W}tc"):
+            if next(cell.iterancestors(f"{W}tr")) is not row:
+                continue
+            merged = next(cell.iter(f"{W}vMerge"), None)
+            goes_on = merged is not None and merged.get(f"{W}val") != "restart" and len(cells) < len(above)
+            text = " ".join(_word_text(paragraph) for paragraph in cell.iter(f"{W}p"))
+            cells += [above[len(cells)] if goes_on else text, *[""] * (int(_value(cell, "gridSpan") or 1) - 1)]
+        above = cells
+        yield cells
 
 
 def _word_text(element: Any) -> str:

@@ -93,7 +93,7 @@ def _row_lines(rows: Iterable[tuple[int, Sequence[str]]]) -> Iterator[tuple[int,
             gap = True
             continue
         words = not any(NUMBER.fullmatch(cell) for cell in filled.values() if not YEAR.fullmatch(cell))
-        words = words and not all(YEAR.fullmatch(cell) for cell in filled.values())
+        words = words and not (cells[0] and all(YEAR.fullmatch(cell) for cell in filled.values()))
         if gap and words and len(filled) > 1 and numbers & filled.keys():
             header, numbers = None, set()
         gap = False
