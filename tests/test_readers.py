@@ -58,7 +58,11 @@ def unpacked(data: bytes, name: str = "docs.zip") -> tuple[dict[str, str], dict[
 
 def at_rows(document: Document) -> list[tuple[str | None, int, str]]:
     """(sheet, row, its line) as the offsets have it."""
-    return [(row.sheet, row.number, document.text[row.start :].split("\n")[0]) for row in document.rows]
+    ends = [*(row.start for row in document.rows[1:]), len(document.text)]
+    return [
+        (row.sheet, row.number, document.text[row.start : end].split("\n")[0])
+        for row, end in zip(document.rows, ends, strict=True)
+    ]
 
 
 # -- Word ---------------------------------------------------------------------------------------------------------

@@ -74,9 +74,7 @@ def _word_blocks(parent: Any, marks: dict[str, str]) -> Iterator[str]:
                 if not any(above.tag == FALLBACK for above in box.iterancestors()):
                     yield from _word_blocks(box, marks)
         elif element.tag == f"{W}tbl":
-            yield from table_lines(
-                [[_word_cell(cell) for cell in row.iter(f"{W}tc")] for row in element.iter(f"{W}tr")]
-            )
+            yield from table_lines(list(_word_rows(element)))
         elif element.tag not in UNREAD:
             yield from _word_blocks(element, marks)
 
