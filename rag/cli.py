@@ -459,16 +459,17 @@ def _print_ingest(result: dict[str, Any]) -> None:
 
 def _place(item: dict[str, Any]) -> str:
     page = f", page {item['page']}" if item["page"] else ""
-    row = _rows(item.get("rows") or [item.get("row")])
-    path = [h for h in item["heading"] if not (item["sheet"] and [h] == item["heading"])]
     sheet = f", sheet {item['sheet']}" if item["sheet"] else ""
-    heading = f", {' > '.join(path)}" if path else ""
+    row = _rows(item["rows"] if "rows" in item else [item["row"]])
+    heading = f", {' > '.join(item['heading'])}" if item["heading"] and item["heading"] != [item["sheet"]] else ""
     return f"{item['source']}{page}{sheet}{row}{heading}"
 
 
 def _rows(rows: list[int | None]) -> str:
-    first, last = rows[0], rows[-1]
-    return "" if first is None else f", row {first}" if first == last else f", rows {first}–{last}"
+    """Of a citation one row or None, of a passage those of its sentences."""
+    if not rows or rows[0] is None:
+        return ""
+    return f", row {rows[0]}" if rows[0] == rows[-1] else f", rows {rows[0]}–{rows[-1]}"
 
 
 def _plain(value: object) -> Any:

@@ -164,7 +164,7 @@ def parse(data: bytes, suffix: str, source: str, aside: list[Skipped] | None = N
     """The documents of one file.
 
     Most hold one. Each record of a .jsonl is one, under its `doc_id`; so is each member of a .zip and each attachment of
-    a mail, as `archive.zip/inner/name.md`. What of these was passed over or failed is put into `aside`.
+    a mail, as `archive.zip/inner/name.md`. What was passed over or failed inside the file is put into `aside`.
 
     Raises LoadError.
     """
@@ -198,8 +198,9 @@ def _parse(data: bytes, suffix: str, source: str, unpacking: _Unpacking, depth: 
     except LoadError:
         raise
     except Exception as error:  # the parsers of foreign formats trip in ways of their own
-        what = f"{type(error).__name__}: {str(error)[:200]}"
-        raise LoadError(f"Cannot read {source!r}: {what} {SAVE_AGAIN}") from error
+        why = " ".join(str(error).split())[:200]
+        raise LoadError(f"Cannot read {source!r}: {type(error).__name__}: {why}. {SAVE_AGAIN}") from error
+    unpacking.aside += [Skipped(raw.source or source, f"in part: {raw.left_out}") for raw in raws if raw.left_out]
     attached = [(name, len(held), partial(bytes, held)) for raw in raws for name, held in raw.attachments]
     documents += _parse_members(attached, source, unpacking, depth)
     if not any(re.search(r"\w", document.text) for document in documents):

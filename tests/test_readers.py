@@ -293,6 +293,15 @@ def test_a_quote_that_never_ends_is_named_by_its_line() -> None:
         load('Name,Note\nIda,"' + "word\n" * 40_000, "a.csv")
 
 
+def test_formulas_that_nobody_worked_out_are_told() -> None:
+    aside: list[Skipped] = []
+    data = saved(workbook(A=[["Month", "Sacks", "Double"], ["May", 412, "=B2*2"], ["June", 3, "=B3*2"]]))
+    [document] = parse(data, ".xlsx", "sales.xlsx", aside)
+    assert document.text.endswith("Month: May; Sacks: 412\nMonth: June; Sacks: 3")
+    assert [s.path for s in aside] == ["sales.xlsx"]
+    assert "2 formulas without a value: open it in a spreadsheet program" in aside[0].reason
+
+
 def test_no_row_of_a_large_sheet_is_left_out() -> None:
     document = load("Name,Sacks\n" + "".join(f"n{i},{i}\n" for i in range(50_000)), "a.csv")
     assert len(document.rows) == 50_000

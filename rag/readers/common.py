@@ -42,6 +42,7 @@ class Raw:
     source: str = ""  # a name of its own, else that of the file
     record: bytes | None = None  # the bytes it was read from, else those of the file
     attachments: tuple[tuple[str, bytes], ...] = ()  # (name, data)
+    left_out: str = ""  # what of the file could not be read, and the remedy
 
 
 def whole_zip(data: bytes, source: str) -> ZipFile:

@@ -139,7 +139,7 @@ def _slide_blocks(slide: Any) -> Iterator[str]:
             continue
         if shape.has_text_frame:
             for paragraph in shape.text_frame.paragraphs:
-                yield line_of(paragraph.text)
+                yield line_of(squeezed(paragraph.text))
         elif getattr(shape, "has_table", False):
             yield from table_lines([[cell.text for cell in row.cells] for row in shape.table.rows])
         elif getattr(shape, "has_chart", False):
@@ -147,7 +147,7 @@ def _slide_blocks(slide: Any) -> Iterator[str]:
     if slide.has_notes_slide and (notes := slide.notes_slide.notes_text_frame) is not None and notes.text.strip():
         yield heading("Notes", 2)
         for paragraph in notes.paragraphs:
-            yield line_of(paragraph.text)
+            yield line_of(squeezed(paragraph.text))
 
 
 def _shapes(shapes: Iterable[Any]) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rag.errors import LoadError
 from rag.readers.common import Raw, author_of, line_of, starts_of, title_of, whole
@@ -16,6 +17,7 @@ def read_pdf(data: bytes, source: str) -> list[Raw]:
         with pypdfium2.PdfDocument(data) as pdf:
             meta = pdf.get_metadata_dict(skip_empty=True)
             pages = [page.get_textpage().get_text_bounded() for page in pdf]
+            pictures = [i + 1 for i, page in enumerate(pages) if not page.strip() and _has_picture(pdf[i])]
     except pypdfium2.PdfiumError as error:
         why = (
             "encrypted PDF. Save it without a password"
@@ -29,7 +31,15 @@ def read_pdf(data: bytes, source: str) -> list[Raw]:
     title = title_of(meta.get("Title")) or ("" if meta.get("Title") else _first_words(texts)) or Path(source).stem
     made = re.match(r"D:(\d{4})(\d\d)(\d\d)", meta.get("CreationDate", ""))
     date = "-".join(made.groups()) if made else None
-    return [Raw("\n\n".join(texts), title, author_of(meta.get("Author")), date=date, page_starts=starts_of(texts))]
+    left_out = f"pages that are pictures ({', '.join(map(str, pictures))}): run a text recognition" if pictures else ""
+    text, author = "\n\n".join(texts), author_of(meta.get("Author"))
+    return [Raw(text, title, author, date=date, page_starts=starts_of(texts), left_out=left_out)]
+
+
+def _has_picture(page: Any) -> bool:
+    from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE
+
+    return any(page.get_objects([FPDF_PAGEOBJ_IMAGE]))
 
 
 def _first_words(pages: Sequence[str]) -> str:

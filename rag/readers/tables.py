@@ -44,9 +44,15 @@ def _delimiter(text: str) -> str:
     return max(",;\t|", key=evenness)
 
 
+# A cell whose formula has no value: the program that wrote the file never worked it out.
+FORMULA_ALONE = re.compile(rb"<c [^>]*>\s*<f(?:/>|[^>]*/>|[^>]*>[^<]*</f>)\s*(?:<v\s*/>|<v></v>)?\s*</c>")
+
+
 def read_xlsx(data: bytes, source: str) -> list[Raw]:
     with whole_zip(data, source) as archive:
         title, author, date = core_properties(archive)
+        sheet_files = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
+        alone = sum(len(FORMULA_ALONE.findall(archive.read(name))) for name in sheet_files)
     import openpyxl
 
     book = openpyxl.load_workbook(BytesIO(data), read_only=True, data_only=True, keep_links=False)
@@ -58,7 +64,8 @@ def read_xlsx(data: bytes, source: str) -> list[Raw]:
             sheets.append((sheet.title, list(_row_lines(rows))))
     finally:
         book.close()
-    return [replace(_sheets(sheets, title or Path(source).stem), author=author, date=date)]
+    left_out = f"{alone:,} formulas without a value: open it in a spreadsheet program and save it" if alone else ""
+    return [replace(_sheets(sheets, title or Path(source).stem), author=author, date=date, left_out=left_out)]
 
 
 def _sheets(sheets: Iterable[tuple[str | None, Sequence[tuple[int, str]]]], title: str) -> Raw:
