@@ -148,7 +148,7 @@ def _look(path: Path, root: Path, max_bytes: int, *, named: bool) -> Found | Ski
     if status.st_size > max_bytes:
         return Skipped(str(path), f"larger than {max_bytes // 1_000_000} MB (RAG_MAX_FILE_MB)", failed=named)
     if not _readable(path.name):
-        return Skipped(str(path), f"no reader for {path.suffix or 'files without an ending'}", failed=named)
+        return Skipped(str(path), _no_reader(path.suffix), failed=named)
     return Found(path, root, path.relative_to(root).as_posix())
 
 
@@ -238,7 +238,7 @@ def _parse_members(
             unpacking.aside.append(Skipped(inner, "hidden"))
             continue
         if not _readable(name):
-            unpacking.aside.append(Skipped(inner, f"no reader for {Path(name).suffix or 'files without an ending'}"))
+            unpacking.aside.append(Skipped(inner, _no_reader(Path(name).suffix)))
             continue
         try:
             if inner in names:
@@ -261,6 +261,11 @@ def _inner_name(name: str) -> str:
 def _readable(name: str) -> bool:
     suffix = Path(name).suffix.lower()
     return suffix in READERS or suffix == ARCHIVE
+
+
+def _no_reader(suffix: str) -> str:
+    remedy = f": save it as {suffix}x" if suffix.lower() in (".doc", ".ppt", ".xls") else ""
+    return f"no reader for {suffix or 'files without an ending'}{remedy}"
 
 
 def sha256(data: bytes) -> str:

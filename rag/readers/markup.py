@@ -141,9 +141,16 @@ def read_html(data: bytes, source: str) -> list[Raw]:
     meta = trafilatura.extract_metadata(data)
     if not text:
         raise LoadError(f"Cannot read {source!r}: no text in this page.")
+    text = re.sub(r"(?m)(?:^\|.*\|[ \t]*$\n?)+", _table_as_lines, text).strip()
     if not meta:
         return [Raw(text)]
     return [Raw(text, meta.title or "", meta.author or None, meta.sitename or None, meta.date or None)]
+
+
+def _table_as_lines(table: re.Match[str]) -> str:
+    rows = [re.split(r"(?<!\\)\|", line.strip().strip("|")) for line in table.group().splitlines()]
+    rows = [[cell.replace("\\|", "|") for cell in row] for row in rows if re.search(r"[^\s:-]", "".join(row))]
+    return joined(table_lines(rows)) + "\n"
 
 
 def read_eml(data: bytes, source: str) -> list[Raw]:

@@ -44,8 +44,10 @@ def _delimiter(text: str) -> str:
     return max(",;\t|", key=evenness)
 
 
-# A cell whose formula has no value: the program that wrote the file never worked it out.
-FORMULA_ALONE = re.compile(rb"<c [^>]*>\s*<f(?:/>|[^>]*/>|[^>]*>[^<]*</f>)\s*(?:<v\s*/>|<v></v>)?\s*</c>")
+# A cell whose formula has no value: the program that wrote the file never worked it out. (A text may be empty.)
+FORMULA_ALONE = re.compile(
+    rb"<c (?![^>]*t=.str)[^>]*>\s*<f(?:/>|[^>]*/>|[^>]*>[^<]*</f>)\s*(?:<v\s*/>|<v></v>)?\s*</c>"
+)
 
 
 def read_xlsx(data: bytes, source: str) -> list[Raw]:
