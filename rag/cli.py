@@ -461,7 +461,7 @@ def _place(item: dict[str, Any]) -> str:
     page = f", page {item['page']}" if item["page"] else ""
     sheet = f", sheet {item['sheet']}" if item["sheet"] else ""
     row = _rows(item["rows"] if "rows" in item else [item["row"]])
-    heading = f", {' > '.join(item['heading'])}" if item["heading"] and item["heading"] != [item["sheet"]] else ""
+    heading = f", {' > '.join(item['heading'])}" if item["heading"] and list(item["heading"]) != [item["sheet"]] else ""
     return f"{item['source']}{page}{sheet}{row}{heading}"
 
 

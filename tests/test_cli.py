@@ -215,7 +215,7 @@ def test_a_refusal_is_done_and_shows_the_nearest_passages(filled: Command, llm: 
     ("found", "place"),
     [
         ({"heading": ["Bees", "Hive"], "page": 3, "sheet": None, "row": None}, "a.md, page 3, Bees > Hive"),
-        ({"heading": ["May"], "page": None, "sheet": "May", "row": 7}, "a.md, sheet May, row 7"),
+        ({"heading": ("May",), "page": None, "sheet": "May", "row": 7}, "a.md, sheet May, row 7"),
         ({"heading": [], "page": None, "sheet": None, "rows": [2, 2]}, "a.md, row 2"),
         ({"heading": ["May"], "page": None, "sheet": "May", "rows": [2, 3, 5]}, "a.md, sheet May, rows 2–5"),
         ({"heading": [], "page": None, "sheet": None, "rows": []}, "a.md"),

@@ -346,6 +346,11 @@ def test_a_book_gives_its_chapters_in_reading_order() -> None:
     assert (document.publisher, document.date, document.page_starts) == ("Lindal Press", "1931-05-02", ())
 
 
+def test_an_empty_chapter_and_a_stray_sign_do_not_stop_a_book() -> None:
+    chapters = {"OPS/text/b b.xhtml": b"", "OPS/text/a.xhtml": b"<p>It burnt\x01 down.</p>"}
+    assert load(book(**chapters), "mill.epub").text == "It burnt down."
+
+
 def test_a_copy_protected_book_is_named_and_scrambled_fonts_are_no_protection() -> None:
     way = '<encryption><EncryptedData><EncryptionMethod Algorithm="{}"/></EncryptedData></encryption>'
     with pytest.raises(LoadError, match=r"'mill\.epub': a book with copy protection"):

@@ -86,11 +86,13 @@ SILENT = frozenset("script style head title template noscript svg".split())
 
 def _html_blocks(data: bytes | str) -> Iterator[str]:
     """All text of a page, block by block. For what is known to be text; web pages go through `read_html`."""
-    from lxml import html
+    from lxml import etree, html
 
     text = data if isinstance(data, str) else _decoded(data)
-    text = re.sub(r"^\s*<\?xml[^>]*\?>", "", text.removeprefix("\ufeff"))
-    if not text.strip():
+    text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", text.removeprefix("\ufeff"))
+    try:
+        root = html.document_fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text))
+    except etree.ParserError:  # not one element or word
         return
     run: list[str] = []
 
@@ -121,7 +123,7 @@ def _html_blocks(data: bytes | str) -> Iterator[str]:
                 yield from flush(inner)
         run.append(element.tail or "")
 
-    yield from walk(html.document_fromstring(text), "")
+    yield from walk(root, "")
     yield from flush()
 
 

@@ -2,7 +2,9 @@
 
 import csv
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -57,17 +59,18 @@ def read_xlsx(data: bytes, source: str) -> list[Raw]:
         alone = sum(len(FORMULA_ALONE.findall(archive.read(name))) for name in sheet_files)
     import openpyxl
 
-    book = openpyxl.load_workbook(BytesIO(data), read_only=True, data_only=True, keep_links=False)
-    try:
-        sheets = []
-        for sheet in book.worksheets:
-            sheet.reset_dimensions()  # what a file says about its size may be wrong
-            rows = ((n, [_shown(cell) for cell in cells]) for n, cells in enumerate(sheet.iter_rows(), 1))
-            sheets.append((sheet.title, list(_row_lines(rows))))
-    finally:
-        book.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of styles and extensions that it does not know
+        with closing(openpyxl.load_workbook(BytesIO(data), read_only=True, data_only=True, keep_links=False)) as book:
+            sheets = [(sheet.title, list(_row_lines(_cells(sheet)))) for sheet in book.worksheets]
     left_out = f"{alone:,} formulas without a value: open it in a spreadsheet program and save it" if alone else ""
     return [replace(_sheets(sheets, title or Path(source).stem), author=author, date=date, left_out=left_out)]
+
+
+def _cells(sheet: Any) -> Iterator[tuple[int, list[str]]]:
+    sheet.reset_dimensions()  # what a file says about its size may be wrong
+    for number, cells in enumerate(sheet.iter_rows(), 1):
+        yield number, [_shown(cell) for cell in cells]
 
 
 def _sheets(sheets: Iterable[tuple[str | None, Sequence[tuple[int, str]]]], title: str) -> Raw:
