@@ -126,6 +126,24 @@ def test_insertions_controls_and_text_boxes_are_read_and_deletions_are_not() -> 
     assert text == "In a control.\n\nIt ground barley.\n\nBeside a box.\n\nIn a box."
 
 
+def test_footnotes_stand_at_the_end() -> None:
+    document = word()
+    document.add_paragraph("It ground barley.")
+    data = saved(document)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/footnotes"
+    note = f"<w:footnotes {nsdecls('w')}><w:footnote><w:p><w:r><w:t>Until 1902.</w:t></w:r></w:p></w:footnote></w:footnotes>"
+    members["word/_rels/document.xml.rels"] = members["word/_rels/document.xml.rels"].replace(
+        b"</Relationships>", f'<Relationship Id="n" Type="{kind}" Target="footnotes.xml"/></Relationships>'.encode()
+    )
+    members["word/footnotes.xml"] = note.encode()
+    members["[Content_Types].xml"] = members["[Content_Types].xml"].replace(
+        b"</Types>", b'<Override PartName="/word/footnotes.xml" ContentType="application/xml"/></Types>'
+    )
+    assert load(packed(members), "mill.docx").text == "It ground barley.\n\nUntil 1902."
+
+
 def test_merged_cells_of_a_word_table_keep_their_columns() -> None:
     document = word()
     table = document.add_table(3, 3)

@@ -15,6 +15,7 @@ UNREAD = {f"{W}del", f"{W}moveFrom", FALLBACK}
 
 
 def read_docx(data: bytes, source: str) -> list[Raw]:
+    """The body, then foot- and endnotes. Headers and footers, which say the same on each page, are left out."""
     with whole_zip(data, source) as archive:
         title, author, date = core_properties(archive)
     import docx
@@ -40,8 +41,8 @@ def _style_marks(styles: Any) -> dict[str, str]:
         if name == "title":
             marks[key] = "# "
         elif match := re.fullmatch(r"heading (\d)", name):
-            marks[key] = _hashes(match.group(1))
-        elif mark := _hashes(_value(style, "outlineLvl"), 1) or ("- " if name.startswith("list ") else ""):
+            marks[key] = _hashes(int(match.group(1)))
+        elif mark := _hashes(_outline(style)) or ("- " if name.startswith("list ") else ""):
             marks[key] = mark
         elif parent := _value(style, "basedOn"):
             based[key] = parent
@@ -55,9 +56,14 @@ def _style_marks(styles: Any) -> dict[str, str]:
     return marks
 
 
-def _hashes(level: str | None, more: int = 0) -> str:
-    """Levels beyond nine are body text."""
-    return "#" * min(int(level) + more, 6) + " " if level and level.isdigit() and int(level) < 9 + (not more) else ""
+def _outline(element: Any) -> int:
+    """Its level among the headings, from 1; 0 for body text."""
+    level = _value(element, "outlineLvl") or ""
+    return int(level) + 1 if level.isdigit() and int(level) < 9 else 0
+
+
+def _hashes(level: int) -> str:
+    return "#" * min(level, 6) + " " if level else ""
 
 
 def _value(element: Any, name: str) -> str | None:
@@ -84,7 +90,7 @@ def _word_paragraph(paragraph: Any, marks: dict[str, str]) -> str:
     properties = paragraph.find(f"{W}pPr")
     if properties is None:
         return line_of(text)
-    mark = _hashes(_value(properties, "outlineLvl"), 1) or marks.get(_value(properties, "pStyle") or "", "")
+    mark = _hashes(_outline(properties)) or marks.get(_value(properties, "pStyle") or "", "")
     mark = mark or ("- " if properties.find(f"{W}numPr") is not None else "")
     return mark + text if mark and text else line_of(text)
 
@@ -122,6 +128,7 @@ def _word_text(element: Any) -> str:
 
 
 def read_pptx(data: bytes, source: str) -> list[Raw]:
+    """A page for each slide, with its tables, the numbers of its charts and its notes."""
     with whole_zip(data, source) as archive:
         title, author, date = core_properties(archive)
     import pptx

@@ -20,6 +20,7 @@ YEAR = re.compile(r"(?:19|20)\d\d")
 
 
 def read_csv(data: bytes, source: str) -> list[Raw]:
+    """Rows are counted as a spreadsheet program counts them: a cell of two lines is in one row, an empty line is a row."""
     text = decode(data, source)
     delimiter = "\t" if source.lower().endswith(".tsv") else _delimiter(text)
     records = csv.reader(StringIO(text, newline=""), delimiter=delimiter)
@@ -53,6 +54,7 @@ FORMULA_ALONE = re.compile(
 
 
 def read_xlsx(data: bytes, source: str) -> list[Raw]:
+    """All sheets, hidden ones too; of a formula the value that was stored with it."""
     with whole_zip(data, source) as archive:
         title, author, date = core_properties(archive)
         sheet_files = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
