@@ -279,7 +279,9 @@ def test_stop_ends_the_models_work_and_the_next_question_is_answered(page: Page,
     expect(page.locator("#fn-t1")).to_contain_text("Stopped.")
 
 
-def test_a_question_sent_while_an_answer_is_written_is_kept_and_the_answer_goes_on(page: Page, rag: ScriptedRag) -> None:
+def test_a_question_sent_while_an_answer_is_written_is_kept_and_the_answer_goes_on(
+    page: Page, rag: ScriptedRag
+) -> None:
     rag.go.clear()
     ask(page, "slow")
     expect(page.locator("#fn-t1-sources .fn-card")).to_have_count(2)
