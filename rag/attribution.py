@@ -156,6 +156,8 @@ def cite(evidence: Evidence, support: Support, number: int) -> Citation:
         support=support,
         page=p.page,
         heading=p.heading,
+        sheet=p.sheet,
+        row=p.row(evidence.start),
         author=p.author,
         publisher=p.publisher,
         date=p.date,

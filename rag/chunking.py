@@ -9,13 +9,16 @@ from itertools import groupby, pairwise
 from sentencex import segment
 
 from rag.loading import FRONT_MATTER
-from rag.types import Document, Passage, Sentence
+from rag.types import Document, Passage, Row, Sentence
 
 CHUNKER_VERSION = 2
 FILLED = 0.5  # a passage this full ends before a paragraph that does not fit whole
 QUOTE_CHARACTERS = 400  # the longest quote of a citation, and so the longest sentence
 HEADING_LINE = re.compile(r"[ \t]{0,3}(#{1,6})[ \t]+(.+?)[ \t#]*$")
 BLOCK_LINE = re.compile(r"[ \t]*(?:[-*+•][ \t]|\d{1,3}[.)][ \t]|\||>)")  # list item, table row, quotation
+# Two numbers or more at the end of a line: a row of a table on a printed page.
+TABLE_CELLS = re.compile(r"[^\W\d_].*?(?:[ \t]+[($€£¥+-]*[ \t]?(?:\d[\d.,]*|[–—])[)%]*){2,}[ \t]*$")
+TABLE_LINE_CHARACTERS = 300  # a longer line is none, and would take long to look through
 CLAUSE_END = re.compile(r"[;:,—–)\]]\s|\s")
 
 Count = Callable[[Sequence[str]], list[int]]  # texts -> number of the embedder's tokens in each
@@ -131,6 +134,7 @@ def _blocks(document: Document) -> Iterator[Block]:
         at = match.end()
         yield Block(0, (), tuple(_lines(text, match.start(1), match.end(1))))
     page_starts = frozenset(document.page_starts)
+    row_starts = frozenset(row.start for row in document.rows)
     section = 0
     heading: list[tuple[int, str]] = []
     start: int | None = None  # of the paragraph that is being read
@@ -143,6 +147,12 @@ def _blocks(document: Document) -> Iterator[Block]:
 
     for line in re.finditer(r"[^\n]*(?:\n|\Z)", text[at:]):
         begin, content = at + line.start(), line.group().rstrip("\r\n")
+        if begin in row_starts or (page_starts and _is_table_line(content)):
+            if start is not None:
+                yield paragraph(begin)
+                start = None
+            yield Block(section, tuple(h for _, h in heading), tuple(_lines(text, begin, begin + len(content))))
+            continue
         found = HEADING_LINE.match(content)
         if found or not content.strip() or begin in page_starts or BLOCK_LINE.match(content):
             yield paragraph(begin)
@@ -156,9 +166,13 @@ def _blocks(document: Document) -> Iterator[Block]:
     yield paragraph(len(text))
 
 
+def _is_table_line(line: str) -> bool:
+    return len(line) <= TABLE_LINE_CHARACTERS and TABLE_CELLS.search(line) is not None
+
+
 def _lines(text: str, start: int, end: int) -> Iterator[Sentence]:
-    for line in re.finditer(r"[^\r\n]+", text[start:end]):
-        if line.group().strip():
+    for line in re.finditer(r"[^\s](?:[^\r\n]*[^\s])?", text[start:end]):
+        if re.search(r"\w", line.group()):
             yield from _shorten(text, start + line.start(), start + line.end())
 
 
@@ -180,8 +194,13 @@ def _page(document: Document, offset: int) -> int | None:
     return bisect_right(document.page_starts, offset) if document.page_starts else None
 
 
+def _start(row: Row) -> int:
+    return row.start
+
+
 def _passage(document: Document, sentences: Sequence[Sentence], heading: tuple[str, ...], page: int | None) -> Passage:
     start, end = sentences[0].start, sentences[-1].end
+    rows = [document.rows[bisect_right(document.rows, s.start, key=_start) - 1] for s in sentences if document.rows]
     return Passage(
         source=document.source,
         title=document.title,
@@ -195,4 +214,6 @@ def _passage(document: Document, sentences: Sequence[Sentence], heading: tuple[s
         publisher=document.publisher,
         date=document.date,
         language=document.language,
+        sheet=rows[0].sheet if rows else None,
+        rows=tuple(row.number for row in rows),
     )

@@ -459,8 +459,17 @@ def _print_ingest(result: dict[str, Any]) -> None:
 
 def _place(item: dict[str, Any]) -> str:
     page = f", page {item['page']}" if item["page"] else ""
-    heading = f", {' > '.join(item['heading'])}" if item["heading"] else ""
-    return f"{item['source']}{page}{heading}"
+    sheet = f", sheet {item['sheet']}" if item["sheet"] else ""
+    row = _rows(item["rows"] if "rows" in item else [item["row"]])
+    heading = f", {' > '.join(item['heading'])}" if item["heading"] and list(item["heading"]) != [item["sheet"]] else ""
+    return f"{item['source']}{page}{sheet}{row}{heading}"
+
+
+def _rows(rows: list[int | None]) -> str:
+    """Of a citation one row or None, of a passage those of its sentences."""
+    if not rows or rows[0] is None:
+        return ""
+    return f", row {rows[0]}" if rows[0] == rows[-1] else f", rows {rows[0]}–{rows[-1]}"
 
 
 def _plain(value: object) -> Any:

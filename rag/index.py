@@ -33,7 +33,7 @@ from rag.chunking import CHUNKER_VERSION
 from rag.errors import ConfigError, DiskFullError, InUseError, StoreError
 from rag.types import Document, Passage, Sentence
 
-FORMAT = 1
+FORMAT = 2
 CANDIDATES = 100  # of each list, before fusion
 STEMMERS = {  # language of a document -> tantivy's stemmer; any other language is indexed unstemmed
     "da": "danish",
@@ -59,7 +59,7 @@ CREATE INDEX documents_path ON documents (path);
 CREATE TABLE passages (
     id INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
     start INTEGER NOT NULL, "end" INTEGER NOT NULL, text TEXT NOT NULL, heading TEXT NOT NULL, page INTEGER,
-    sentences BLOB NOT NULL, vectors BLOB NOT NULL
+    sheet TEXT, rows TEXT NOT NULL, sentences BLOB NOT NULL, vectors BLOB NOT NULL
 );
 CREATE INDEX passages_document ON passages (document);
 CREATE TABLE pending (id INTEGER PRIMARY KEY);
@@ -213,13 +213,14 @@ class Index:
     def _passages(self, ids: Sequence[int]) -> Iterator[tuple[int, Passage, NDArray[np.float32]]]:
         rows = self._select(
             'SELECT p.id, d.source, d.title, p.start, p."end", p.text, p.sentences, p.heading, p.page, d.author,'
-            " d.publisher, d.date, d.language, p.vectors FROM passages p JOIN documents d ON d.id = p.document"
+            " d.publisher, d.date, d.language, p.sheet, p.rows, p.vectors FROM passages p JOIN documents d ON d.id = p.document"
             " WHERE p.id IN (SELECT value FROM json_each(?))",
             (json.dumps(list(ids)),),
         )
-        for id_, source, title, start, end, text, sentences, heading, *rest, vectors in rows:
+        for id_, source, title, start, end, text, sentences, heading, *rest, numbers, vectors in rows:
             spans = tuple(Sentence(int(a), int(b)) for a, b in np.frombuffer(sentences, "<i4").reshape(-1, 2))
-            passage = Passage(source, title, start, end, text, spans, tuple(json.loads(heading)), *rest)
+            fields = (*rest, tuple(json.loads(numbers)))
+            passage = Passage(source, title, start, end, text, spans, tuple(json.loads(heading)), *fields)
             matrix = np.frombuffer(vectors, "<f2").reshape(len(spans) + 1, -1).astype(np.float32)
             yield id_, passage, matrix
 
@@ -319,8 +320,11 @@ class Index:
             spans = np.array([(s.start, s.end) for s in p.sentences], "<i4").tobytes()
             heading = json.dumps(p.heading, ensure_ascii=False)
             self._db.execute(
-                "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (id_, cursor.lastrowid, p.start, p.end, p.text, heading, p.page, spans, matrix.astype("<f2").tobytes()),
+                "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(id_, cursor.lastrowid, p.start, p.end, p.text, heading, p.page, p.sheet, json.dumps(p.rows)),
+                    *(spans, matrix.astype("<f2").tobytes()),
+                ),
             )
             id_ += 1
         return id_

@@ -1,4 +1,4 @@
-"""File or folder -> Documents: one small reader per media type.
+"""File or folder -> Documents. What each media type needs stands in rag/readers/.
 
 For .txt and .md `Document.text` is the file as UTF-8 with line ends and front matter, only a byte-order mark removed,
 so that every offset can be checked against the file.
@@ -6,18 +6,23 @@ so that every offset can be checked against the file.
 
 import errno
 import hashlib
-import json
 import re
 import stat
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from rag.errors import InputError, LoadError
+from rag.readers.common import SAVE_AGAIN, UNPACKED_BYTES, UNPACKED_MEMBERS, Raw, open_zip, unpack, whole
+from rag.readers.markup import read_eml, read_epub, read_html
+from rag.readers.office import read_docx, read_pptx
+from rag.readers.pdf import read_pdf
+from rag.readers.tables import read_csv, read_xlsx
+from rag.readers.text import read_ipynb, read_json, read_jsonl, read_text
 from rag.types import Document
 
 # The first line must look like `key:`, or a text between two rules would count as a header.
@@ -25,6 +30,27 @@ FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?=[^\s:#][^\n:]*:)(.*?)\r?\n---[ \t
 HEADING = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+(.+?)[ \t#]*$", re.M)
 SURE_OF_LANGUAGE = 0.95
 TITLE_LIMIT = 120  # a longer first line is a paragraph, not a title
+READERS: dict[str, Callable[[bytes, str], list[Raw]]] = {
+    ".csv": read_csv,
+    ".docx": read_docx,
+    ".eml": read_eml,
+    ".epub": read_epub,
+    ".htm": read_html,
+    ".html": read_html,
+    ".ipynb": read_ipynb,
+    ".json": read_json,
+    ".jsonl": read_jsonl,
+    ".markdown": read_text,
+    ".md": read_text,
+    ".pdf": read_pdf,
+    ".pptx": read_pptx,
+    ".text": read_text,
+    ".tsv": read_csv,
+    ".txt": read_text,
+    ".xlsx": read_xlsx,
+}
+ARCHIVE = ".zip"
+DEEPEST = 3  # archives within archives
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +147,8 @@ def _look(path: Path, root: Path, max_bytes: int, *, named: bool) -> Found | Ski
         return Skipped(str(path), "not a regular file (a pipe, socket or device)", failed=named)
     if status.st_size > max_bytes:
         return Skipped(str(path), f"larger than {max_bytes // 1_000_000} MB (RAG_MAX_FILE_MB)", failed=named)
-    if path.suffix.lower() not in READERS:
-        return Skipped(str(path), f"no reader for {path.suffix or 'files without an ending'}", failed=named)
+    if not _readable(path.name):
+        return Skipped(str(path), _no_reader(path.suffix), failed=named)
     return Found(path, root, path.relative_to(root).as_posix())
 
 
@@ -134,62 +160,133 @@ def read(found: Found) -> bytes:
         raise LoadError(f"Cannot read {found.name!r}: {error.strerror}.") from error
 
 
-def parse(data: bytes, suffix: str, source: str) -> list[Document]:
-    """The documents of one file: one, but for a .jsonl, whose records are documents with `doc_id` as source.
+def parse(data: bytes, suffix: str, source: str, aside: list[Skipped] | None = None) -> list[Document]:
+    """The documents of one file.
+
+    Most hold one. Each record of a .jsonl is one, under its `doc_id`; so is each member of a .zip and each attachment of
+    a mail, as `archive.zip/inner/name.md`. What was passed over or failed inside the file is put into `aside`.
 
     Raises LoadError.
     """
+    return _parse(data, suffix, source, _Unpacking(aside if aside is not None else []), depth=0)
+
+
+@dataclass(slots=True)
+class _Unpacking:
+    """How much one file may still unpack, and what was left out of it."""
+
+    aside: list[Skipped] = field(default_factory=list)
+    size: int = UNPACKED_BYTES
+    members: int = UNPACKED_MEMBERS
+
+    def spend(self, size: int, name: str) -> None:
+        self.size -= size
+        self.members -= 1
+        if self.size < 0 or self.members < 0:
+            raise LoadError(
+                f"Cannot read {name!r}: with it the archive holds more than {UNPACKED_BYTES // 1_000_000:,} MB or "
+                f"{UNPACKED_MEMBERS:,} files. Split it, or unpack it yourself."
+            )
+
+
+def _parse(data: bytes, suffix: str, source: str, unpacking: _Unpacking, depth: int) -> list[Document]:
+    if suffix.lower() == ARCHIVE:
+        return _parse_archive(data, source, unpacking, depth)
     try:
-        documents = READERS[suffix.lower()](data, source)
+        raws = READERS[suffix.lower()](data, source)
+        documents = [_document(raw, data, source) for raw in raws]
     except LoadError:
         raise
     except Exception as error:  # the parsers of foreign formats trip in ways of their own
-        raise LoadError(f"Cannot read {source!r}: {type(error).__name__}: {str(error)[:200]}") from error
+        why = " ".join(str(error).split())[:200]
+        raise LoadError(f"Cannot read {source!r}: {type(error).__name__}: {why}. {SAVE_AGAIN}") from error
+    unpacking.aside += [Skipped(raw.source or source, f"in part: {raw.left_out}") for raw in raws if raw.left_out]
+    attached = [(name, len(held), partial(bytes, held)) for raw in raws for name, held in raw.attachments]
+    documents += _parse_members(attached, source, unpacking, depth)
     if not any(re.search(r"\w", document.text) for document in documents):
         raise LoadError(f"Cannot read {source!r}: it holds no text.")
     return documents
+
+
+def _parse_archive(data: bytes, source: str, unpacking: _Unpacking, depth: int) -> list[Document]:
+    before = len(unpacking.aside)
+    with open_zip(data, source) as archive:
+        members = [
+            (info.filename, info.file_size, partial(unpack, archive, info, f"{source}/{_inner_name(info.filename)}"))
+            for info in archive.infolist()
+            if not info.is_dir() and not stat.S_ISLNK(info.external_attr >> 16)
+        ]
+        documents = _parse_members(members, source, unpacking, depth)
+    if documents:
+        return documents
+    failed = [item.reason for item in unpacking.aside[before:] if item.failed]
+    if not failed:
+        raise LoadError(f"Cannot read {source!r}: it holds no file that can be read.")
+    more = f" ({len(failed) - 1} more failed as well.)" if failed[1:] else ""
+    raise LoadError(f"Cannot read {source!r}: nothing in it could be read. {failed[0]}{more}")
+
+
+def _parse_members(
+    members: Iterable[tuple[str, int, Callable[[], bytes]]], source: str, unpacking: _Unpacking, depth: int
+) -> list[Document]:
+    """(name, size, how to get it) of each. A bad one fails alone. Names are only names: nothing is written anywhere."""
+    documents: list[Document] = []
+    names: set[str] = set()
+    for name, size, get in members:
+        inner = f"{source}/{_inner_name(name)}"
+        if any(part.startswith((".", "__MACOSX")) for part in _inner_name(name).split("/")):
+            unpacking.aside.append(Skipped(inner, "hidden"))
+            continue
+        if not _readable(name):
+            unpacking.aside.append(Skipped(inner, _no_reader(Path(name).suffix)))
+            continue
+        try:
+            if inner in names:
+                raise LoadError(f"Cannot read {inner!r}: another file there has the same name. Rename it.")
+            if depth >= DEEPEST:
+                raise LoadError(f"Cannot read {inner!r}: it lies {depth} archives deep. Unpack them yourself.")
+            names.add(inner)
+            unpacking.spend(size, inner)
+            documents += _parse(get(), Path(name).suffix, inner, unpacking, depth + 1)
+        except LoadError as error:
+            unpacking.aside.append(Skipped(inner, str(error), failed=True))
+    return documents
+
+
+def _inner_name(name: str) -> str:
+    """A member's name as part of a source: POSIX, and nothing in it leads anywhere else."""
+    return "/".join(part for part in whole(name).replace("\\", "/").split("/") if part not in ("", ".", ".."))
+
+
+def _readable(name: str) -> bool:
+    suffix = Path(name).suffix.lower()
+    return suffix in READERS or suffix == ARCHIVE
+
+
+def _no_reader(suffix: str) -> str:
+    remedy = f": save it as {suffix}x" if suffix.lower() in (".doc", ".ppt", ".xls") else ""
+    return f"no reader for {suffix or 'files without an ending'}{remedy}"
 
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _read_text(data: bytes, source: str) -> list[Document]:
-    return [_document(source, _decode(data, source), sha256(data))]
-
-
-def _decode(data: bytes, source: str) -> str:
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        try:
-            text = data.decode("utf-16")
-        except UnicodeDecodeError as error:
-            raise LoadError(f"Cannot read {source!r}: broken UTF-16 text. Save it as UTF-8.") from error
-        if "\0" not in text:
-            return text
-    if b"\0" in data:
-        raise LoadError(f"Cannot read {source!r}: it is binary, not text.")
-    try:
-        return data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise LoadError(
-            f"Cannot read {source!r}: not UTF-8 (byte 0x{data[error.start]:02x} at {error.start}). "
-            "Save it as UTF-8 and ingest again."
-        ) from error
-
-
-def _document(source: str, text: str, digest: str, title: str = "", page_starts: tuple[int, ...] = ()) -> Document:
-    meta = front_matter(text)
-    body = FRONT_MATTER.sub("", text, count=1)
+def _document(raw: Raw, data: bytes, source: str) -> Document:
+    meta = front_matter(raw.text)
+    body = FRONT_MATTER.sub("", raw.text, count=1)
+    source = raw.source or source
     return Document(
         source=source,
-        title=meta.get("title") or title or _first_heading(body) or Path(source).stem,
-        text=text,
-        sha256=digest,
-        author=meta.get("author"),
-        publisher=meta.get("publisher"),
-        date=meta.get("date"),
+        title=meta.get("title") or raw.title.strip() or _first_heading(body) or Path(source).stem,
+        text=raw.text,
+        sha256=sha256(data if raw.record is None else raw.record),
+        author=meta.get("author") or raw.author,
+        publisher=meta.get("publisher") or raw.publisher,
+        date=meta.get("date") or raw.date,
         language=_language_code(meta.get("language", "")) or detect_language(body),
-        page_starts=page_starts,
+        page_starts=raw.page_starts,
+        rows=raw.rows,
     )
 
 
@@ -255,85 +352,3 @@ def _language_identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-
-
-def _read_jsonl(data: bytes, source: str) -> list[Document]:
-    documents: list[Document] = []
-    names: set[str] = set()
-    for number, line in enumerate(_decode(data, source).split("\n"), 1):  # a record may hold U+2028 as it is
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-            name, text, title = record["doc_id"], record["text"], record.get("title") or ""
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise LoadError(
-                f"Cannot read {source!r}, line {number}: a record needs doc_id and text ({type(error).__name__})."
-            ) from error
-        if not (isinstance(text, str) and isinstance(title, str) and isinstance(name, str | int) and str(name).strip()):
-            raise LoadError(f"Cannot read {source!r}, line {number}: doc_id, text and title must be text.")
-        if (name := _whole(str(name))) in names:
-            raise LoadError(f"Cannot read {source!r}, line {number}: the doc_id {name!r} was there before.")
-        names.add(name)
-        documents.append(_document(name, _whole(text), sha256(line.encode()), _whole(title)))
-    return documents
-
-
-def _whole(text: str) -> str:
-    """Without lone surrogates, which JSON and PDF may hold and no file can."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _read_html(data: bytes, source: str) -> list[Document]:
-    """Main text and title; what surrounds it (menus, banners, share buttons) is left out."""
-    import trafilatura
-
-    text = trafilatura.extract(data, output_format="markdown", include_tables=True)
-    meta = trafilatura.extract_metadata(data)
-    if not text:
-        raise LoadError(f"Cannot read {source!r}: no text in this page.")
-    document = _document(source, text, sha256(data), (meta.title if meta else None) or "")
-    if not meta:
-        return [document]
-    return [replace(document, author=meta.author or None, publisher=meta.sitename or None, date=meta.date or None)]
-
-
-def _read_pdf(data: bytes, source: str) -> list[Document]:
-    import pypdfium2
-
-    try:
-        with pypdfium2.PdfDocument(data) as pdf:
-            title = pdf.get_metadata_value("Title")
-            pages = [page.get_textpage().get_text_bounded() for page in pdf]
-    except pypdfium2.PdfiumError as error:
-        why = (
-            "encrypted PDF. Save it without a password"
-            if "password" in str(error).lower()
-            else "damaged PDF. Repair it"
-        )
-        raise LoadError(f"Cannot read {source!r}: {why} and ingest again.") from error
-    texts = [_clean(page) for page in pages]
-    if not any(re.search(r"\w", text) for text in texts):
-        raise LoadError(f"Cannot read {source!r}: the PDF holds only pictures. Run a text recognition first.")
-    starts = [0]
-    for text in texts[:-1]:
-        starts.append(starts[-1] + len(text) + 2)
-    return [_document(source, "\n\n".join(texts), sha256(data), title.strip(), tuple(starts))]
-
-
-def _clean(text: str) -> str:
-    """Line ends as \\n, hyphens at line ends joined, lone surrogates and control characters gone."""
-    text = text.replace("\r\n", "\n").replace("\ufffe\n", "").replace("\ufffe", "").replace("\x02\n", "")
-    return re.sub(r"[\x00-\x08\x0b-\x1f]", "", _whole(text))
-
-
-READERS: dict[str, Callable[[bytes, str], list[Document]]] = {
-    ".txt": _read_text,
-    ".text": _read_text,
-    ".md": _read_text,
-    ".markdown": _read_text,
-    ".jsonl": _read_jsonl,
-    ".html": _read_html,
-    ".htm": _read_html,
-    ".pdf": _read_pdf,
-}

@@ -15,7 +15,7 @@ from rag.chunking import chunk, embedded_text, plain
 from rag.config import Settings
 from rag.errors import EmptyIndexError, InputError, LoadError
 from rag.index import Entry, Index, Stored, import_store
-from rag.loading import Found, detect_question_language, missing, parse, read, settled, sha256, walk
+from rag.loading import Found, Skipped, detect_question_language, missing, parse, read, settled, sha256, walk
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.retrieval import rank, select_evidence, words
@@ -422,15 +422,19 @@ class _Ingest:
             if [k.sha256 for k in known] == [sha256(data)]:
                 self.outcome["unchanged"].append(known[0].source)
                 return
-            documents = parse(data, found.path.suffix, self._source(found))
+            aside: list[Skipped] = []  # of the members of an archive
+            documents = parse(data, found.path.suffix, self._source(found), aside)
             if len(documents) != 1 or documents[0].source != self._source(found):  # records of one file
                 documents = [replace(d, source=self._free(d.source, found)) for d in documents]
             fresh = [d for d in documents if self._changed(d)]
         except LoadError as error:
             self.failed.append(Failure(str(found.path), str(error)))
             return
+        for item in aside:
+            (self.failed if item.failed else self.skipped).append(Failure(item.path, item.reason))
         entries = list(self._entries(fresh, found))
-        gone = [k.source for k in known if k.source not in {d.source for d in documents}]
+        kept = {d.source for d in documents} | {item.path for item in aside if item.failed}
+        gone = [k.source for k in known if k.source not in kept]
         self.gone += gone
         self.waiting += [("removed", source) for source in gone]
         self.outcome["unchanged"] += [d.source for d in documents if d not in fresh]
@@ -490,7 +494,11 @@ class _Ingest:
 
     def _source(self, found: Found) -> str:
         """The name relative to the folder given; where another file has it, behind as many folder names as it takes."""
-        if (known := self.by_path.get(str(found.path))) and len(known) == 1:
+        if (
+            (known := self.by_path.get(str(found.path)))
+            and len(known) == 1
+            and known[0].source.endswith(found.path.name)
+        ):
             return known[0].source
         return self._free(found.name, found)
 

@@ -18,6 +18,15 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a spreadsheet in `Document.text`. `number` is the one that the spreadsheet shows, from 1."""
+
+    start: int
+    sheet: str | None  # None: a file of one sheet without a name
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """One source file as text. `text` never changes after loading."""
 
@@ -30,6 +39,7 @@ class Document:
     date: str | None = None
     language: str = "en"
     page_starts: tuple[int, ...] = ()  # offset of the first character of each page; empty: no pages
+    rows: tuple[Row, ...] = ()  # each one line of `text`; empty: no spreadsheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,12 @@ class Passage:
     publisher: str | None = None
     date: str | None = None
     language: str = "en"
+    sheet: str | None = None
+    rows: tuple[int, ...] = ()  # of a spreadsheet, one for each sentence
+
+    def row(self, start: int) -> int | None:
+        """The row that the sentence at `start` stands in."""
+        return next((row for s, row in zip(self.sentences, self.rows, strict=False) if s.start <= start < s.end), None)
 
     def quote(self, sentence: Sentence) -> str:
         return self.text[sentence.start - self.start : sentence.end - self.start]
@@ -77,6 +93,8 @@ class Hit:
             "title": p.title,
             "heading": list(p.heading),
             "page": p.page,
+            "sheet": p.sheet,
+            "rows": list(p.rows),
             "start": p.start,
             "end": p.end,
             "text": p.text,

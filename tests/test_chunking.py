@@ -7,7 +7,7 @@ import pytest
 
 from rag.chunking import QUOTE_CHARACTERS, chunk, embedded_text, plain, split_sentences
 from rag.loading import FRONT_MATTER, parse
-from rag.types import Document, Passage, Sentence
+from rag.types import Document, Passage, Row, Sentence
 
 
 def count(texts: Sequence[str]) -> list[int]:
@@ -67,6 +67,33 @@ def test_a_hash_without_a_space_is_no_heading() -> None:
 def test_a_page_is_never_crossed() -> None:
     found = passages("One is first.\n\nTwo is second.\nThree.", page_starts=(0, 15))
     assert [(p.page, p.text) for p in found] == [(1, "One is first."), (2, "Two is second.\nThree.")]
+
+
+def test_a_row_of_a_printed_table_is_a_sentence() -> None:
+    text = (
+        "Three months ended\nProducts $ 63,355 $ 63,948\nOther income/(expense), net (10) 243\n"
+        "Margin 43.3% –\nSee the note on page 3\nand so on."
+    )
+    [passage] = passages(text, page_starts=(0,))
+    assert [passage.quote(s) for s in passage.sentences] == [
+        "Three months ended",
+        "Products $ 63,355 $ 63,948",
+        "Other income/(expense), net (10) 243",
+        "Margin 43.3% –",
+        "See the note on page 3\nand so on.",
+    ]
+
+
+def test_a_row_of_a_spreadsheet_is_a_sentence_whatever_it_holds() -> None:
+    text = "# North\n\nName: Dr. A. Bell. He left; Age: 41\n# of mills: 2\n| Name: x"
+    rows = (Row(9, "North", 2), Row(45, "North", 3), Row(59, "North", 7))
+    [passage] = passages(text, rows=rows)
+    assert [passage.quote(s) for s in passage.sentences] == [
+        "Name: Dr. A. Bell. He left; Age: 41",
+        "# of mills: 2",
+        "| Name: x",
+    ]
+    assert (passage.heading, passage.sheet, passage.rows) == (("North",), "North", (2, 3, 7))
 
 
 def test_a_passage_carries_what_is_known_of_its_document() -> None:

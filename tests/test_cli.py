@@ -211,6 +211,20 @@ def test_a_refusal_is_done_and_shows_the_nearest_passages(filled: Command, llm: 
     assert "Nearest passages:\n  - lighthouse.md" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("found", "place"),
+    [
+        ({"heading": ["Bees", "Hive"], "page": 3, "sheet": None, "row": None}, "a.md, page 3, Bees > Hive"),
+        ({"heading": ("May",), "page": None, "sheet": "May", "row": 7}, "a.md, sheet May, row 7"),
+        ({"heading": [], "page": None, "sheet": None, "rows": [2, 2]}, "a.md, row 2"),
+        ({"heading": ["May"], "page": None, "sheet": "May", "rows": [2, 3, 5]}, "a.md, sheet May, rows 2–5"),
+        ({"heading": [], "page": None, "sheet": None, "rows": []}, "a.md"),
+    ],
+)
+def test_a_place_is_told_with_page_or_sheet_and_row(found: dict[str, object], place: str) -> None:
+    assert cli_module._place({"source": "a.md", **found}) == place
+
+
 def test_an_answer_that_is_taken_back_is_followed_by_the_last_word(filled: Command, llm: FakeLLM) -> None:
     llm.reply = "Zebras graze beyond Quux."
     ran = filled("ask", QUESTION)

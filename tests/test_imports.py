@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    "errors types config loading chunking models.child models.weights models.embedder models.llm models.embedding_process"
+    "errors types config readers.common readers.text readers.tables readers.office readers.markup readers.pdf loading"
+    " chunking models.child models.weights models.embedder models.llm models.embedding_process"
     " models.llama_process index retrieval generation attribution pipeline api client serving doctor cli"
 ).split()
 MODULES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "rag").rglob("*.py")}
@@ -24,8 +25,11 @@ KNOWN_BY_ONE = {  # foreign library -> the module behind which it stands
     "torch": "rag.models.embedding_process",
     "xllamacpp": "rag.models.llama_process",
     "tiktoken": "rag.generation",
-    "pypdfium2": "rag.loading",
-    "trafilatura": "rag.loading",
+    "pypdfium2": "rag.readers.pdf",
+    "trafilatura": "rag.readers.markup",
+    "docx": "rag.readers.office",
+    "pptx": "rag.readers.office",
+    "openpyxl": "rag.readers.tables",
     "py3langid": "rag.loading",
     "sentencex": "rag.chunking",
 }

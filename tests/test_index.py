@@ -15,7 +15,7 @@ from filelock import FileLock
 from rag.chunking import chunk
 from rag.errors import ConfigError, InUseError, StoreError
 from rag.index import Entry, Index
-from rag.types import Document
+from rag.types import Document, Row
 from tests.fakes import FakeEmbedder
 
 FAKE = FakeEmbedder()
@@ -71,6 +71,14 @@ def test_what_was_stored_is_read_back_as_it_was(index: Index) -> None:
     [candidate] = index.candidates(FAKE.embed_query("barley"), "barley")
     assert candidate.passage == made.passages[0]
     np.testing.assert_allclose(candidate.vectors, made.vectors[0], atol=1e-3)
+
+
+def test_sheet_and_rows_of_a_passage_are_read_back(index: Index) -> None:
+    made = entry("mill.xlsx", "# North\n\nSacks: 4\nSacks: 5", rows=(Row(9, "North", 2), Row(18, "North", 4)))
+    index.replace([made])
+    [candidate] = index.candidates(FAKE.embed_query("sacks"), "sacks")
+    assert candidate.passage == made.passages[0]
+    assert (candidate.passage.sheet, candidate.passage.rows) == ("North", (2, 4))
 
 
 def test_an_unknown_source_has_no_text(index: Index) -> None:

@@ -27,8 +27,11 @@ def passed_over(path: Path, max_bytes: int = MB) -> dict[str, tuple[str, bool]]:
     return {Path(item.path).name: (item.reason, item.failed) for item in items}
 
 
-def pdf(*pages: str, title: str = "", encrypted: bool = False) -> bytes:
-    """A small PDF with one line of text a page, written by hand."""
+PICTURE = "q 9 0 0 9 40 40 cm BI /W 1 /H 1 /BPC 8 /CS /G ID x EI Q"
+
+
+def pdf(*pages: str, title: str = "", info: str = "", encrypted: bool = False) -> bytes:
+    """A small PDF written by hand, with the lines of each page on top of it; a page `picture` is one."""
     kids = " ".join(f"{4 + 2 * i} 0 R" for i in range(len(pages)))
     objects = [
         "<< /Type /Catalog /Pages 2 0 R >>",
@@ -36,13 +39,14 @@ def pdf(*pages: str, title: str = "", encrypted: bool = False) -> bytes:
         "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ]
     for i, text in enumerate(pages):
-        stream = f"BT /F1 12 Tf 40 700 Td ({text}) Tj ET"
+        lines = " ".join(f"({line}) Tj 0 -20 Td" for line in text.split("\n"))
+        stream = PICTURE if text == "picture" else f"BT /F1 12 Tf 40 700 Td {lines} ET"
         objects.append(
             "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792]"
             f" /Resources << /Font << /F1 3 0 R >> >> /Contents {5 + 2 * i} 0 R >>"
         )
         objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
-    objects.append(f"<< /Title ({title}) >>")
+    objects.append(f"<< /Title ({title}) {info} >>")
     trailer = f"/Root 1 0 R /Info {len(objects)} 0 R"
     if encrypted:
         secret = "00" * 32
@@ -243,6 +247,7 @@ def test_what_is_no_document_is_passed_over_by_name(tmp_path: Path) -> None:
     (tmp_path / ".git" / "notes.md").write_text("text")
     (tmp_path / "large.md").write_text("x" * 2_000_001)
     (tmp_path / "photo.jpg").write_bytes(b"x")
+    (tmp_path / "letter.doc").write_bytes(b"x")
     (tmp_path / "Makefile").write_text("text")
     (tmp_path / "ok.md").write_text("text")
     os.mkfifo(tmp_path / "pipe.md")
@@ -251,6 +256,7 @@ def test_what_is_no_document_is_passed_over_by_name(tmp_path: Path) -> None:
         ".git": ("hidden", False),
         "large.md": ("larger than 2 MB (RAG_MAX_FILE_MB)", False),
         "photo.jpg": ("no reader for .jpg", False),
+        "letter.doc": ("no reader for .doc: save it as .docx", False),
         "Makefile": ("no reader for files without an ending", False),
         "pipe.md": ("not a regular file (a pipe, socket or device)", False),
     }
@@ -358,7 +364,7 @@ def test_a_page_gives_its_main_text_headings_and_tables_without_what_surrounds_t
     assert document.title == "The mill at Lindal"
     assert "# The mill at Lindal" in document.text
     assert "Its wheel measured 6 metres across & turned by the river." in document.text
-    assert "| 1900 | 412 |" in document.text
+    assert "\nYear: 1900; Sacks: 412\n" in f"{document.text}\n"
     assert not any(word in document.text for word in ("Shop", "newsletter", "Cookie", "secret", "<"))
 
 
@@ -381,6 +387,39 @@ def test_a_pdf_gives_its_text_with_the_start_of_each_page() -> None:
     assert document.title == "The mill"
     assert document.text == "The mill ground barley.\n\nIts wheel measured 6 metres."
     assert document.page_starts == (0, 25)
+
+
+def test_a_pdf_knows_its_author_and_date() -> None:
+    info = "/Author (Ida Holm) /CreationDate (D:20210502093000+02'00')"
+    document = load(pdf("The mill ground barley.", info=info), "mill.pdf")
+    assert (document.author, document.date) == ("Ida Holm", "2021-05-02")
+
+
+@pytest.mark.parametrize(
+    ("given", "page", "title"),
+    [
+        ("The mill at Lindal", "It ground barley.", "The mill at Lindal"),
+        ("0000320193-22-000070", "UNITED STATES", "report"),
+        ("Microsoft Word - draft 3", "UNITED STATES", "report"),
+        ("", "arXiv:1907.11692v1 [cs.CL] 26 Jul 2019\nTrue\nThe mill at Lindal", "The mill at Lindal"),
+        ("", "17\n18", "report"),
+    ],
+)
+def test_the_title_of_a_pdf_is_one_that_a_person_gave(given: str, page: str, title: str) -> None:
+    assert load(pdf(page, "It burnt down.", title=given), "report.pdf").title == title
+
+
+def test_a_line_of_a_pdf_is_never_a_heading() -> None:
+    [passage] = chunk(load(pdf("# of mills: four."), "mill.pdf"), lambda texts: [len(t.split()) for t in texts], 100)
+    assert passage.heading == ()
+
+
+def test_pages_that_are_pictures_are_named_and_empty_ones_are_not() -> None:
+    aside: list[Skipped] = []
+    [document] = parse(pdf("The mill.", "picture", "", "It burnt."), ".pdf", "mill.pdf", aside)
+    assert document.page_starts == (0, 11, 13, 15)
+    assert [(s.path, s.failed) for s in aside] == [("mill.pdf", False)]
+    assert "pages that are pictures (2)" in aside[0].reason
 
 
 def test_passages_of_a_pdf_know_their_page() -> None:

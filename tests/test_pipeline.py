@@ -3,6 +3,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -168,6 +169,37 @@ def test_records_are_documents_of_their_own(empty: Rag, tmp_path: Path) -> None:
     two.unlink()
     assert outcome(empty.ingest([one.parent], prune=True))["removed"] == ("n2",)
     assert [d.source for d in empty.documents()] == ["m1", "m4"]
+
+
+def test_members_of_an_archive_are_documents_of_their_own(empty: Rag, tmp_path: Path) -> None:
+    def write_archive(**members: str | bytes) -> Path:
+        (tmp_path / "in").mkdir(exist_ok=True)
+        with ZipFile(tmp_path / "in" / "docs.zip", "w") as archive:
+            for name, text in members.items():
+                archive.writestr(f"{name}.md", text)
+        return tmp_path / "in"
+
+    folder = write_archive(a="The mill ground barley.", b=b"\0", c="Bees fly.")
+    first = empty.ingest([folder])
+    assert first.added == ("docs.zip/a.md", "docs.zip/c.md")
+    assert [(f.path, "binary" in f.reason) for f in first.failed] == [("docs.zip/b.md", True)]
+    write_archive(a="The mill ground rye.", c=b"\0")
+    assert outcome(empty.ingest([folder])) == {"updated": ("docs.zip/a.md",), "failed": ("c.md",)}
+    assert empty.text("docs.zip/c.md") == "Bees fly."
+    write_archive(a="The mill ground rye.")
+    assert outcome(empty.ingest([folder])) == {"unchanged": ("docs.zip/a.md",), "removed": ("docs.zip/c.md",)}
+    assert outcome(empty.ingest([folder])) == {"unchanged": ("docs.zip/a.md",)}
+    (folder / "docs.zip").unlink()
+    assert outcome(empty.ingest([folder], prune=True)) == {"removed": ("docs.zip/a.md",)}
+
+
+def test_an_answer_from_a_spreadsheet_cites_the_row(rag: Rag, tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text('Harbour,Herring\nFarrow,"4,200"\nLindal,15\n')
+    rag.ingest([tmp_path / "sales.csv"])
+    says(rag, "Harbour Farrow: herring 4,200.")
+    [citation] = rag.ask("How much herring had the harbour of Farrow?").citations
+    assert (citation.source, citation.sheet, citation.row) == ("sales.csv", None, 2)
+    assert citation.quote == "Harbour: Farrow; Herring: 4,200"
 
 
 def test_progress_names_each_file_and_ends_at_the_end(empty: Rag, corpus: Path) -> None:

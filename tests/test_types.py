@@ -71,6 +71,8 @@ def test_an_answer_as_json_has_the_fields_of_the_contract() -> None:
                 "title": "The mill",
                 "heading": ["Mills", "Lindal"],
                 "page": 2,
+                "sheet": None,
+                "rows": [],
                 "start": 10,
                 "end": 62,
                 "text": TEXT,

@@ -228,6 +228,14 @@ def test_a_citation_outside_the_passages_gets_a_card_of_its_own() -> None:
     assert cards[2].one(cls="fn-where").text == "sheet Senses · row 7"
 
 
+def test_a_passage_of_a_spreadsheet_shows_its_sheet_and_rows() -> None:
+    text = "Month: May; Sacks: 4\nMonth: June; Sacks: 5"
+    spans = (Sentence(9, 29), Sentence(30, 51))
+    passage = Passage("mill.xlsx", "Mill", 9, 51, text, spans, heading=("North",), sheet="North", rows=(3, 4))
+    tree = source_tree(answered(replace(REFUSAL, passages=(Hit(passage, 0.5, {"dense": 1}),))))
+    assert tree.one(cls="fn-where").text == "sheet North · rows 3–4"
+
+
 def test_a_quote_of_another_document_is_not_marked_by_its_offsets() -> None:
     other = replace(QUEEN, source="wasps.md", start=8, end=29)
     (card,) = source_tree(answered(replace(ANSWER, citations=(other,)))).all(cls="fn-cited")

@@ -337,12 +337,15 @@ def _ranks(hit: Hit) -> str:
 
 
 def _where(about: Passage | Citation) -> str:
-    heading = about.heading[1:] if about.heading[:1] == (about.title,) else about.heading
+    heading = about.heading[1:] if about.heading[:1] in ((about.title,), (about.sheet,)) else about.heading
     parts = [" &rsaquo; ".join(_esc(h) for h in heading)]
     parts.append(f"page {about.page}" if about.page is not None else "")
+    parts.append(f"sheet {_esc(about.sheet)}" if about.sheet else "")
     if isinstance(about, Citation):
-        parts.append(f"sheet {_esc(about.sheet)}" if about.sheet else "")
         parts.append(f"row {about.row}" if about.row is not None else "")
+    elif about.rows:
+        first, last = about.rows[0], about.rows[-1]
+        parts.append(f"row {first}" if first == last else f"rows {first}–{last}")
     return _join(*parts)
 
 

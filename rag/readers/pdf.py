@@ -1,0 +1,56 @@
+"""PDF."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rag.errors import LoadError
+from rag.readers.common import Raw, author_of, line_of, starts_of, title_of, whole
+
+
+def read_pdf(data: bytes, source: str) -> list[Raw]:
+    """The text in the order of the file, which is column by column and row by row in all that we met."""
+    import pypdfium2
+
+    try:
+        with pypdfium2.PdfDocument(data) as pdf:
+            meta = pdf.get_metadata_dict(skip_empty=True)
+            pages = [page.get_textpage().get_text_bounded() for page in pdf]
+            pictures = [i + 1 for i, page in enumerate(pages) if not page.strip() and _has_picture(pdf[i])]
+    except pypdfium2.PdfiumError as error:
+        why = (
+            "encrypted PDF. Save it without a password"
+            if "password" in str(error).lower()
+            else "damaged PDF. Repair it"
+        )
+        raise LoadError(f"Cannot read {source!r}: {why} and ingest again.") from error
+    texts = [line_of(_clean(page)) for page in pages]
+    if not any(re.search(r"\w", text) for text in texts):
+        raise LoadError(f"Cannot read {source!r}: the PDF holds only pictures. Run a text recognition first.")
+    title = title_of(meta.get("Title")) or ("" if meta.get("Title") else _first_words(texts)) or Path(source).stem
+    made = re.match(r"D:(\d{4})(\d\d)(\d\d)", meta.get("CreationDate", ""))
+    date = "-".join(made.groups()) if made else None
+    left_out = f"pages that are pictures ({', '.join(map(str, pictures))}): run a text recognition" if pictures else ""
+    text, author = "\n\n".join(texts), author_of(meta.get("Author"))
+    return [Raw(text, title, author, date=date, page_starts=starts_of(texts), left_out=left_out)]
+
+
+def _has_picture(page: Any) -> bool:
+    from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE
+
+    return any(page.get_objects([FPDF_PAGEOBJ_IMAGE]))
+
+
+def _first_words(pages: Sequence[str]) -> str:
+    """The first short line of several words that is no stamp of an archive."""
+    lines = [line.strip() for line in "\n".join(pages[:1]).splitlines()[:10]]
+    return next(
+        (x for x in lines if re.search(r"[^\W\d_]{2}.*\s", x) and len(x) <= 120 and not x.startswith("arXiv:")), ""
+    )
+
+
+def _clean(text: str) -> str:
+    """Line ends as \\n, hyphens at line ends joined, lone surrogates and control characters gone."""
+    text = text.replace("\r\n", "\n").replace("\ufffe\n", "").replace("\ufffe", "").replace("\x02\n", "")
+    return re.sub(r"[\x00-\x08\x0b-\x1f]", "", whole(text))
