@@ -410,7 +410,9 @@ def test_the_title_of_a_pdf_is_one_that_a_person_gave(given: str, page: str, tit
 
 
 def test_a_line_of_a_pdf_is_never_a_heading() -> None:
-    [passage] = chunk(load(pdf("# of mills: four."), "mill.pdf"), lambda texts: [len(t.split()) for t in texts], 100)
+    [passage] = chunk(
+        load(pdf("# of mills: four."), "mill.pdf"), lambda texts: [len(t.split()) for t in texts], 100, 254
+    )
     assert passage.heading == ()
 
 

@@ -166,7 +166,7 @@ def test_a_style_based_on_a_heading_is_one() -> None:
 def test_a_paragraph_that_only_looks_like_a_heading_is_none() -> None:
     document = word()
     document.add_paragraph("# of mills: four.")
-    [passage] = chunk(load(saved(document), "mill.docx"), lambda texts: [len(t.split()) for t in texts], 100)
+    [passage] = chunk(load(saved(document), "mill.docx"), lambda texts: [len(t.split()) for t in texts], 100, 254)
     assert (passage.heading, passage.text) == ((), "\\# of mills: four.")
 
 
@@ -204,7 +204,7 @@ def test_slides_give_titles_words_tables_charts_and_notes() -> None:
 
 
 def test_the_page_of_a_passage_is_the_number_of_its_slide() -> None:
-    passages = chunk(load(slides(), "mills.pptx"), lambda texts: [len(t.split()) for t in texts], 100)
+    passages = chunk(load(slides(), "mills.pptx"), lambda texts: [len(t.split()) for t in texts], 100, 254)
     assert [(p.page, p.heading) for p in passages] == [(1, ("The mill",)), (3, ("Sales",)), (3, ("Sales", "Notes"))]
 
 
@@ -260,7 +260,7 @@ def test_values_read_much_as_the_spreadsheet_shows_them() -> None:
 
 def test_a_citation_carries_sheet_and_row() -> None:
     document = load(saved(workbook(North=[["Month", "Sacks"], ["May", 412], ["June. Late", 377]])), "sales.xlsx")
-    [passage] = chunk(document, lambda texts: [len(t.split()) for t in texts], 100)
+    [passage] = chunk(document, lambda texts: [len(t.split()) for t in texts], 100, 254)
     assert (passage.sheet, passage.rows, passage.heading) == ("North", (2, 3), ("North",))
     span = passage.sentences[1]
     citation = cite(Evidence(passage, span.start, span.end, passage.quote(span), 0.9), "quoted", 1)
@@ -270,7 +270,7 @@ def test_a_citation_carries_sheet_and_row() -> None:
 
 def test_the_parts_of_a_long_row_have_its_number() -> None:
     document = load("Name,Story\nIda," + "word " * 150 + "\nTom,short\n", "people.csv")
-    [passage] = chunk(document, lambda texts: [len(t.split()) for t in texts], 1000)
+    [passage] = chunk(document, lambda texts: [len(t.split()) for t in texts], 1000, 2000)
     assert passage.rows == (2, 2, 3)
     assert passage.sheet is None
 
@@ -411,7 +411,7 @@ def test_a_notebook_gives_its_words_code_and_what_it_printed() -> None:
         "# The mill\n\nIt ground barley.\n\n    # a comment\n    print(412)\n\n    412\n\n    <Figure>"
     )
     assert (document.title, document.author) == ("The mill", "Ida Holm")
-    assert len(chunk(document, lambda texts: [len(t.split()) for t in texts], 100)) == 1
+    assert len(chunk(document, lambda texts: [len(t.split()) for t in texts], 100, 254)) == 1
 
 
 @pytest.mark.parametrize("data", ["{}", "[]", "{broken", '{"cells": [1]}'])
