@@ -110,6 +110,8 @@ def search(
     for number, p in enumerate(passages, 1):
         ranks = ", ".join(f"{name} {rank}" for name, rank in p["ranks"].items())
         print(f"{number}. {_place(p)}  score {p['score']:.2f} ({ranks})\n   {' '.join(p['text'].split())}\n")
+        if others := dict.fromkeys(place["source"] for place in p["also"]):
+            print(f"   Nearly the same in {', '.join(others)}\n")
 
 
 @documents_app.callback()

@@ -18,7 +18,7 @@ from rag.index import Entry, Index, Stored, import_store
 from rag.loading import Found, Skipped, detect_question_language, missing, parse, read, settled, sha256, walk
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
-from rag.retrieval import rank, select_evidence, words
+from rag.retrieval import fold_duplicates, rank, select_evidence, words
 from rag.types import (
     QUESTION_CHARACTERS,
     Answer,
@@ -182,7 +182,7 @@ class Rag:
         """The k best passages, best first. `sources`: exact names, or folders with a slash at the end."""
         _check_question(query, "query")
         only = self._resolve(sources)
-        return self._search(self._understand(query, history), only)[:k]
+        return self._search(self._understand(query, history), only, k)
 
     def ask(self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = ()) -> Answer:
         for event in self.stream(question, history, sources):
@@ -195,11 +195,12 @@ class Rag:
         _check_question(question, "question")
         return _Asking(self, question, tuple(history), tuple(sources)).run()
 
-    def _search(self, understood: Understood, only: Sequence[str] | None) -> list[Hit]:
+    def _search(self, understood: Understood, only: Sequence[str] | None, k: int) -> list[Hit]:
         query = understood.query
         vector = self.embedder.embed_query(query)
         found = self.index.candidates(vector, query, only)
-        return rank(found, vector, query, language=understood.query_language, reads=self.embedder.reads)
+        hits = rank(found, vector, query, language=understood.query_language, reads=self.embedder.reads)
+        return fold_duplicates(hits[: 2 * k])[:k]
 
     def _understand(self, question: str, history: Sequence[Message]) -> Understood:
         languages = self.index.languages()
@@ -270,7 +271,7 @@ class _Asking:
         yield from self._extract() if self.rag.llm is None else self._generate(self.rag.llm, self.understood.query)
 
     def _retrieve(self, understood: Understood, only: Sequence[str] | None) -> None:
-        self.hits = self.rag._search(understood, only)[: self.settings.passages]
+        self.hits = self.rag._search(understood, only, self.settings.passages)
         self.rarity = self.rag.index.rarity(words(understood.query))
         self.evidence = select_evidence(
             self.hits, understood.query, self.rarity, self.settings.evidence_tokens, generation.count_tokens

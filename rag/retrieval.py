@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rag.chunking import plain
 from rag.index import Candidate
-from rag.types import Evidence, Hit
+from rag.types import Evidence, Hit, Place
 
 WORTH_READING = 0.75  # share of the best sentence's score; what is worth less costs time and misleads a small model
 WORD = re.compile(r"\w+")
@@ -37,6 +37,7 @@ class Weights(NamedTuple):
 READ = Weights(0.3, 0.3, 0.17, 0.23)  # the embedder reads the language of question and passage
 UNREAD = Weights(0.1, 0.1, 0.4, 0.4)  # both are in a language that it does not read: words tell more
 ACROSS = Weights(0.27, 0.27, 0.0, 0.46)  # two languages: only names, figures and cognates are shared, and stems are not
+SAME = 0.9  # share of all their words that near-duplicates have in common
 RESCORED = 60  # candidates whose sentences are read for coverage; the others keep what they have
 PREFIX = 5  # letters: founded and founding meet, and so do constitution and constitución
 
@@ -92,6 +93,28 @@ def coverage(query: str, passages: Sequence[Sequence[str]]) -> list[float]:
     rarity = {key: float(np.log1p(len(passages) / (1 + found[key]))) for key in asked}
     total = sum(rarity.values()) or 1.0
     return [max((sum(rarity[k] for k in keys) for keys in sentences), default=0.0) / total for sentences in held]
+
+
+def fold_duplicates(hits: Sequence[Hit]) -> list[Hit]:
+    """Passages that say the same as a better one, in all but a few words, are named in its `also` instead."""
+    kept: list[tuple[Hit, frozenset[str]]] = []
+    for hit in hits:
+        said = frozenset(words(hit.passage.text))
+        same = next((i for i, (_, other) in enumerate(kept) if _alike(said, other)), None)
+        if same is None:
+            kept.append((hit, said))
+        else:
+            first, other = kept[same]
+            p = hit.passage
+            kept[same] = (replace(first, also=(*first.also, Place(p.source, p.start, p.end))), other)
+    return [hit for hit, _ in kept]
+
+
+def _alike(a: frozenset[str], b: frozenset[str]) -> bool:
+    """Jaccard similarity; sizes that differ too much cannot reach it."""
+    if min(len(a), len(b)) < SAME * max(len(a), len(b)):
+        return False
+    return len(a & b) >= SAME * len(a | b)
 
 
 def _keys(text: str) -> frozenset[str]:

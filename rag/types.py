@@ -78,13 +78,24 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    source: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage that a search returned. `ranks` has its place, from 1, in each list that held it."""
+    """A passage that a search returned. `ranks` has its place, from 1, in each list that held it.
+
+    `also`: where else nearly the same words stand.
+    """
 
     passage: Passage
     score: float
     ranks: Mapping[str, int]
     sentence_scores: tuple[float, ...] = ()  # cosine of each sentence to the query
+    also: tuple[Place, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         p = self.passage
@@ -100,6 +111,7 @@ class Hit:
             "text": p.text,
             "score": round(self.score, 4),
             "ranks": dict(self.ranks),
+            "also": [asdict(place) for place in self.also],
         }
 
 

@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from rag.index import Candidate
-from rag.retrieval import coverage, rank, select_evidence, stem, words
-from rag.types import Hit, Passage, Sentence
+from rag.retrieval import coverage, fold_duplicates, rank, select_evidence, stem, words
+from rag.types import Hit, Passage, Place, Sentence
 
 
 def unit(*values: float) -> NDArray[np.float32]:
@@ -96,6 +96,21 @@ def test_words_decide_in_a_language_that_the_embedder_does_not_read() -> None:
     assert first(candidates, "en") == "near"
     assert first(spanish, "es") == "said"
     assert first(spanish, "en") == "near"  # words of two languages do not meet
+
+
+def test_near_duplicates_are_folded_into_the_best_with_all_their_places() -> None:
+    text = "The mill at Lindal ground barley and rye for the whole valley until the great fire of 1902 took roof, wheel and stones."
+    first, other = hit(passage(text, source="a.md")), hit(passage("The inn has nine rooms.", source="c.md"))
+    again = hit(passage(text.replace("great", "big"), source="b.md"))
+    folded = fold_duplicates([first, other, again])
+    assert [h.passage.source for h in folded] == ["a.md", "c.md"]
+    assert folded[0].also == (Place("b.md", 0, len(text) - 2),)
+    assert folded[1].also == ()
+
+
+def test_a_passage_that_says_more_is_no_duplicate() -> None:
+    short = hit(passage("The mill ground barley."))
+    assert len(fold_duplicates([short, hit(passage("The mill ground barley.", "It burnt in 1902."))])) == 2
 
 
 def test_a_hit_tells_its_place_in_each_list_that_held_it_and_the_cosine_of_each_sentence() -> None:

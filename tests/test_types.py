@@ -78,6 +78,7 @@ def test_an_answer_as_json_has_the_fields_of_the_contract() -> None:
                 "text": TEXT,
                 "score": 0.7123,
                 "ranks": {"dense": 2, "sentence": 1},
+                "also": [],
             }
         ],
         "reason": None,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 
-from rag.types import Answer, AnswerSentence, Citation, Hit, Passage, Sentence
+from rag.types import Answer, AnswerSentence, Citation, Hit, Passage, Place, Sentence
 from ui.render import Span, Turn, marked, render_key, render_notice, render_sources, render_turn
 
 TEXT = "# Bees\n\nA hive has one queen. She lives for four years. Drones die in autumn."
@@ -217,6 +217,12 @@ def test_cited_passages_come_first_with_their_quotes_marked() -> None:
     folded = tree.one("details")
     assert folded.one("summary").text == "1 more passage found"
     assert folded.one("h4").text == "wasps.md"
+
+
+def test_a_card_names_where_nearly_the_same_stands() -> None:
+    found = replace(HITS[0], also=(Place("<b>.md", 0, 9),))
+    turn = Turn("How?", answer=replace(REFUSAL, passages=(found,)))
+    assert "nearly the same in &lt;b&gt;.md" in render_sources(turn, 1)
 
 
 def test_a_citation_outside_the_passages_gets_a_card_of_its_own() -> None:

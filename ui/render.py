@@ -331,8 +331,9 @@ def _nearest(hit: Hit) -> str:
 
 
 def _ranks(hit: Hit) -> str:
-    """Why it was found: the score and the place in each ranking."""
-    places = (f"{_esc(name)} #{place}" for name, place in hit.ranks.items())
+    """Why it was found: the score and the place in each ranking; and where else nearly the same stands."""
+    places = [f"{_esc(name)} #{place}" for name, place in hit.ranks.items()]
+    places += [f"nearly the same in {_esc(source)}" for source in dict.fromkeys(place.source for place in hit.also)]
     return f'<span class="fn-ranks">{_join(f"score {hit.score:.2f}", *places)}</span>'
 
 
