@@ -393,7 +393,10 @@ class Index:
                 db.executemany("INSERT INTO manifest VALUES (?, ?)", [(key, str(value)) for key, value in made.items()])
         manifest = dict(db.execute("SELECT key, value FROM manifest"))
         if manifest.get("format") != str(FORMAT):
-            raise StoreError(f"{self.folder} was made by another version of this program. Set RAG_HOME elsewhere.")
+            raise StoreError(
+                f"{self.folder} was made by another version of this program. Delete that folder and ingest again,"
+                " or set RAG_HOME elsewhere."
+            )
         if (manifest["embedder"], manifest["dimension"]) != (embedder, str(dimension)):
             raise ConfigError(
                 f"This index was made with the embedder {manifest['embedder']!r}, not {embedder!r}: set RAG_EMBEDDER back,"
