@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,8 @@ def main() -> None:
         texts = request.get("count") or request.get("encode") or []
         if "sleep" in texts:
             time.sleep(60)
+        if "slow" in texts:
+            time.sleep(0.05)
         if "error" in texts:
             reply(out, {"error": "The embedder failed: out of memory"})
         elif "count" in request:
@@ -95,6 +98,27 @@ def test_vectors_come_back_in_the_order_of_the_texts(embedder: SentenceTransform
     assert vectors.shape == (200, 3)
     assert vectors.dtype == np.float32
     assert [int(v) for v in vectors[:, 0]] == [len(text) for text in texts]
+
+
+def test_a_question_waits_for_one_batch_of_documents_at_most(
+    embedder: SentenceTransformerEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH_TEXTS", 1)
+    embedding = threading.Thread(target=embedder.embed_documents, args=(["slow"] * 40,))
+    embedding.start()
+    for _ in range(5):
+        embedder.embed_query("three")
+    assert embedding.is_alive()
+    embedding.join()
+
+
+@pytest.mark.parametrize("lengths", [[], [20_000, 1, 20_000], [100] * 1000, [i * 37 % 1300 for i in range(500)]])
+def test_batches_hold_every_text_once_and_little_padding(lengths: list[int]) -> None:
+    batches = list(module._batches(lengths))
+    assert sorted(i for part in batches for i in part) == list(range(len(lengths)))
+    for part in batches:
+        padded = len(part) * max(lengths[i] for i in part)
+        assert len(part) == 1 or (padded <= module.BATCH_CHARACTERS and len(part) <= module.BATCH_TEXTS)
 
 
 def test_no_texts_give_no_vectors_and_no_counts(embedder: SentenceTransformerEmbedder) -> None:
@@ -196,7 +220,23 @@ def test_real_vectors_have_unit_length_and_place_like_by_like(real: SentenceTran
     assert vectors.shape == (4, real.dimension) == (4, 384)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
-    np.testing.assert_allclose(real.embed_query(texts[0]), vectors[0], atol=1e-4)
+    assert real.embed_query(texts[0]) @ vectors[0] > 0.999
+
+
+@pytest.mark.model
+def test_real_vectors_are_those_of_the_plain_model_in_full_precision(real: SentenceTransformerEmbedder) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    texts = [*(f"Mill {n} ground barley{' and rye' * n}." for n in range(0, 200, 9)), "", "word " * 5000]
+    plain_vectors = SentenceTransformer(str(model_path(real.name)), device="cpu").encode(texts)
+    assert (real.embed_documents(texts) * plain_vectors).sum(axis=1).min() > 0.999
+
+
+@pytest.mark.model
+def test_real_tokens_are_counted_while_the_model_embeds(real: SentenceTransformerEmbedder) -> None:
+    assert real.dimension == 384
+    with real._lock:
+        assert real.count_tokens(["the mill", ""]) == [2, 0]
 
 
 @pytest.mark.model

@@ -24,6 +24,7 @@ KNOWN_BY_ONE = {  # foreign library -> the module behind which it stands
     "sentence_transformers": "rag.models.embedding_process",
     "torch": "rag.models.embedding_process",
     "xllamacpp": "rag.models.llama_process",
+    "tokenizers": "rag.models.embedder",
     "tiktoken": "rag.generation",
     "pypdfium2": "rag.readers.pdf",
     "trafilatura": "rag.readers.markup",

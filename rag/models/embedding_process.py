@@ -6,10 +6,9 @@ import os
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 from rag.models.child import child_streams, reply
-
-BATCH = 64
 
 
 def main() -> None:
@@ -21,7 +20,6 @@ def main() -> None:
         import torch
         from sentence_transformers import SentenceTransformer
 
-        torch.set_num_threads(os.cpu_count() or 1)
         model = SentenceTransformer(config["model"], device="cpu" if not torch.cuda.is_available() else None)
         if model.device.type == "cpu" and _has_bfloat16():
             model.to(torch.bfloat16)  # twice as fast; the vectors keep a cosine of 0.9999 to those of float32
@@ -29,7 +27,8 @@ def main() -> None:
     except Exception as error:  # whatever stops a model from loading is told to the parent
         reply(out, {"error": f"Cannot load the embedder {config['model']!r}: {error}"})
         return
-    reply(out, {"dimension": model.get_sentence_embedding_dimension(), "max_tokens": model.max_seq_length})
+    info = {"dimension": model.get_sentence_embedding_dimension(), "max_tokens": model.max_seq_length}
+    reply(out, info | {"tokenizer": _tokenizer(model)})
     for line in stdin:
         request = json.loads(line)
         try:
@@ -38,7 +37,9 @@ def main() -> None:
                 reply(out, {"counts": [len(ids) for ids in encoded]})
                 continue
             texts = request["encode"]
-            vectors = model.encode(texts, batch_size=BATCH, convert_to_numpy=True, show_progress_bar=False).astype(
+            # A question alone: two threads that wait for each other are slow where another process has a core.
+            torch.set_num_threads(1 if len(texts) == 1 else os.cpu_count() or 1)
+            vectors = model.encode(texts, batch_size=len(texts), convert_to_numpy=True, show_progress_bar=False).astype(
                 "<f4"
             )
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)  # here, in full precision
@@ -57,6 +58,12 @@ def _has_bfloat16() -> bool:
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _tokenizer(model: Any) -> str | None:
+    """As JSON, for the parent to count with; None where the model's is written in Python."""
+    backend = getattr(model.tokenizer, "backend_tokenizer", None)
+    return backend.to_str() if backend else None
 
 
 def _leave_out_sklearn() -> None:
