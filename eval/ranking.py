@@ -75,7 +75,10 @@ def _one_item(a: Gold, b: Gold) -> bool:
 
 def _documents(passages: Sequence[Passage]) -> list[Passage]:
     """The first passage of each document."""
-    return list({p.source: p for p in reversed(passages)}.values())[::-1]
+    firsts: dict[str, Passage] = {}
+    for passage in passages:
+        firsts.setdefault(passage.source, passage)
+    return list(firsts.values())
 
 
 def _first(item: Item, passages: Sequence[Passage]) -> int | None:

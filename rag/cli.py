@@ -252,7 +252,8 @@ def bench_retrieval(
         _print_json(retrieval_as_json(results))
     else:
         command = " ".join(["rag", *sys.argv[1:]])
-        print_retrieval(results, Console(), command=command, embedder=settings.embedder)
+        wide = None if sys.stdout.isatty() else 140
+        print_retrieval(results, Console(width=wide), command=command, embedder=settings.embedder)
 
 
 @app.command()

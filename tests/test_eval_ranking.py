@@ -46,6 +46,11 @@ def test_without_spans_ranks_count_distinct_documents() -> None:
     assert values["char_recall@5"] is None
 
 
+def test_a_document_stands_where_its_first_passage_stands() -> None:
+    values = ranking_values(_case(Gold("a")), [_passage("a"), _passage("b"), _passage("a", 100, 200)])
+    assert values["hit@1"] == 1 and values["ndcg@10"] == 1
+
+
 def test_all_gold_needs_every_item() -> None:
     case = _case(Gold("a", 0, 10), Gold("b", 0, 10))
     assert ranking_values(case, [_passage("a")])["all_gold@10"] == 0
