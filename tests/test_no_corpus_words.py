@@ -19,7 +19,7 @@ WORDS_ALIKE = {
     "PDF": "a kind of file",
     "Translate": "what is done with questions",
 }
-FIGURES_ALIKE = {"130": "exit status of an interrupt", "200": "HTTP status and a default"}
+FIGURES_ALIKE = {"130": "exit status of an interrupt", "200": "HTTP status and a default", "230": "a default"}
 FIGURES_ALIKE_IN_PROMPTS = {"21": "an oak of an invented example"}
 
 

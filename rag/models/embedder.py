@@ -115,7 +115,7 @@ class SentenceTransformerEmbedder:
     def _exchange(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """A request's reply and the bytes behind it. Raises ModelError.
 
-        A lock goes to anyone when it is let go, most often to the thread that held it; who holds the turn is next.
+        A lock that is let go is most often taken by the thread that held it; who holds the turn is next.
         """
         self._ready()
         with self._turn:
