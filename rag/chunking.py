@@ -11,7 +11,7 @@ from sentencex import segment
 from rag.loading import FRONT_MATTER
 from rag.types import Document, Passage, Row, Sentence
 
-CHUNKER_VERSION = 2
+CHUNKER_VERSION = 3
 FILLED = 0.5  # a passage this full ends before a paragraph that does not fit whole
 QUOTE_CHARACTERS = 400  # the longest quote of a citation, and so the longest sentence
 HEADING_LINE = re.compile(r"[ \t]{0,3}(#{1,6})[ \t]+(.+?)[ \t#]*$")
@@ -36,7 +36,8 @@ class Block:
 def chunk(document: Document, count: Count, limit: int, window: int) -> list[Passage]:
     """Passages of at most `limit` tokens as `count` counts them, on sentence bounds, never across a heading or page.
 
-    With its title and headings a passage fits into `window`, what the embedder reads. Paragraphs stay whole where they can.
+    With its title and headings a passage fits into `window`, what the embedder reads. Paragraphs stay whole where they can;
+    the last passage of one that does not fit overlaps the one before it.
     """
     passages = []
     blocks = [block for block in _blocks(document) if block.sentences]
@@ -58,19 +59,27 @@ def _packed(text: str, blocks: Sequence[Block], count: Count, limit: int) -> Ite
     current: list[Sentence] = []
     used = 0
     for block in blocks:
-        whole = sum(size_of[s] + gap_before[s] for s in block.sentences)
+        parts = [
+            (part, size, gap_before[s] if i == 0 else 0)
+            for s in block.sentences
+            for i, (part, size) in enumerate(_fit(text, s, size_of[s], count, limit))
+        ]
+        whole = sum(size + gap for _, size, gap in parts)
         if current and used + whole > limit and used >= FILLED * limit:
             yield current
             current, used = [], 0
-        for sentence in block.sentences:
-            gap = gap_before[sentence]
-            for part, part_size in _fit(text, sentence, size_of[sentence], count, limit):
-                if current and used + gap + part_size > limit:
-                    yield current
-                    current, used = [], 0
-                used += part_size + (gap if current else 0)
-                current.append(part)
-                gap = 0
+        first = 0  # where in the block the passage that is being filled begins, if it does not begin before it
+        for i, (part, size, gap) in enumerate(parts):
+            if current and used + gap + size > limit:
+                yield current
+                current, used, first = [], 0, i
+            used += size + (gap if current else 0)
+            current.append(part)
+        # The rest of a long paragraph is read with what went before it: what is asked may stand at the cut.
+        while first and used + parts[first][2] + parts[first - 1][1] <= limit:
+            used += parts[first][2] + parts[first - 1][1]
+            first -= 1
+            current.insert(0, parts[first][0])
     yield current
 
 

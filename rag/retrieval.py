@@ -35,7 +35,7 @@ class Weights(NamedTuple):
 
 
 READ = Weights(0.3, 0.3, 0.17, 0.23)  # the embedder reads the language of question and passage
-UNREAD = Weights(0.1, 0.1, 0.4, 0.4)  # both are in a language that it does not read: words tell more
+UNREAD = Weights(0.2, 0.2, 0.2, 0.4)  # both are in a language that it does not read: words tell more
 ACROSS = Weights(0.27, 0.27, 0.0, 0.46)  # two languages: only names, figures and cognates are shared, and stems are not
 SAME = 0.9  # share of all their words that near-duplicates have in common
 RESCORED = 60  # candidates whose sentences are read for coverage; the others keep what they have

@@ -226,7 +226,9 @@ def test_every_passage_and_sentence_stands_in_the_document_as_it_is(seed: int) -
             assert 0 < s.end - s.start <= QUOTE_CHARACTERS
             assert p.quote(s) == text[s.start : s.end] == text[s.start : s.end].strip()
         assert all(a.end <= b.start for a, b in pairwise(p.sentences))
-    assert all(a.end <= b.start for a, b in pairwise(found))
+    assert all(a.start < b.start and a.end < b.end for a, b in pairwise(found))
+    for a, b in pairwise(found):  # where two overlap, they share whole sentences
+        assert a.end <= b.start or set(b.sentences) & set(a.sentences) == {s for s in a.sentences if s.start >= b.start}
     seen = "".join(text[s.start : s.end] for p in found for s in p.sentences)
     missed = re.sub(r"^[ \t]{0,3}#{1,6}[ \t].*$|^---$|\W", "", text, flags=re.M)
     assert len(re.sub(r"\W", "", seen)) >= len(missed) * 0.9
@@ -259,7 +261,16 @@ def test_a_paragraph_stays_whole_where_the_passage_before_it_is_half_full() -> N
     assert texts(f"{half}\n\nThree is here. Four is here.", limit=12) == [half, "Three is here. Four is here."]
     assert texts("One is here.\n\nTwo is here. Three is here.", limit=10) == [
         "One is here.\n\nTwo is here.",
-        "Three is here.",
+        "Two is here. Three is here.",
+    ]
+
+
+def test_the_rest_of_a_paragraph_is_read_with_what_went_before_it_as_far_as_there_is_room() -> None:
+    paragraph = "One is here. Two is here. Three is here. Four is here."  # 16 tokens
+    assert texts(f"{paragraph}\n\nFive is here.", limit=12) == [
+        "One is here. Two is here. Three is here.",
+        "Two is here. Three is here. Four is here.",
+        "Five is here.",
     ]
 
 
