@@ -86,7 +86,7 @@ def test_coverage_weighs_rare_words_and_folds_endings_and_accents() -> None:
 
 def test_words_decide_in_a_language_that_the_embedder_does_not_read() -> None:
     near, said = [unit(1, 0)] * 2, [unit(1, 1)] * 2
-    candidates = [candidate("near", near, 1, 2, 6.0), candidate("said", said, 2, 1, 9.0)]
+    candidates = [candidate("near", near, 1, 2, 3.0), candidate("said", said, 2, 1, 9.0)]
     spanish = [replace(c, passage=replace(c.passage, language="es")) for c in candidates]
 
     def first(candidates: list[Candidate], language: str) -> str:
