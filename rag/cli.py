@@ -315,8 +315,8 @@ def doctor_miss(
         _print_json(found)
         return
     for step in found["steps"]:
-        print(f"{'ok  ' if step['ok'] else 'LOST'}  {step['name']}: {step['found']}")
-    print(f"\n{found['stage']}: {found['remedy']}" if found["remedy"] else "\nThe answer rests on it.")
+        print(f"{'ok' if step['ok'] else 'no':4}{step['name']}: {step['found']}")
+    print(f"\nLost: {found['stage']}. {found['remedy']}" if found["remedy"] else "\nThe answer rests on it.")
     _say(f"\nThe answer: {found['text']}")
 
 

@@ -126,7 +126,8 @@ def diagnose(expected: str, way: Journey) -> Diagnosis:
     near = None if way.places else _nearest(expected, way.near)
     steps = list(_steps(way, near))
     lost = next(((stage, remedy) for stage, step, remedy in steps if not step.ok), None)
-    stage, remedy = ("in_answer", "") if lost is None or way.cited else lost
+    in_answer: tuple[Stage, str] = ("in_answer", "")
+    stage, remedy = in_answer if lost is None or way.cited else lost
     best = _best(way)
     hit = way.ranked[best - 1] if best else None
     return Diagnosis(

@@ -69,10 +69,10 @@ def filled(command: Command, corpus: Path) -> Command:
 def test_doctor_says_step_by_step_where_a_sentence_was_lost(filled: Command) -> None:
     ran = filled("doctor", "miss", "--question", QUESTION, "--expect", "He kept a goat.")
     assert ran.code == 0
-    assert ran.out.startswith("ok    parsed: stands in lighthouse.md, characters ")
-    assert "\nnot_in_answer: " in ran.out and ran.err == f"\nThe answer: {ANSWER} [1]\n"
+    assert ran.out.startswith("ok  parsed: stands in lighthouse.md, characters ")
+    assert "\nLost: cut. Raise RAG_EVIDENCE_TOKENS" in ran.out and ran.err == f"\nThe answer: {ANSWER} [1]\n"
     found = filled("doctor", "miss", "--question", QUESTION, "--expect", ANSWER)
-    assert found.out.endswith("\n\nThe answer rests on it.\n") and "LOST" not in found.out
+    assert found.out.endswith("\n\nThe answer rests on it.\n") and "Lost" not in found.out
     data = json.loads(filled("doctor", "miss", "--question", QUESTION, "--expect", "No such words.", "--json").out)
     assert (data["stage"], data["rank"], data["steps"][0]["ok"]) == ("not_parsed", None, False)
 
