@@ -3,8 +3,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from eval.bench import QuestionSet
 from eval.bench_answers import (
+    Result,
+    Row,
     _ask,
     _estimates,
     _within,
@@ -21,10 +25,10 @@ from eval.bench_answers import (
 )
 from eval.dataset import Case, Gold
 from eval.metrics import auroc, confidence
-from rag.config import load_settings
+from rag.cli import app
+from rag.config import Settings, load_settings
 from rag.errors import InputError, ModelError
 from rag.types import Answer, AnswerSentence, Citation, Evidence, Hit, Passage, Sentence
-from tests.servers import rag_command
 
 TEXT = "The mill at Lindal ground barley. Its wheel measured 6 metres."
 PASSAGE = Passage("mill.txt", "Mill", 0, len(TEXT), TEXT, (Sentence(0, 33), Sentence(34, 62)))
@@ -186,13 +190,29 @@ def test_a_set_is_asked_scored_and_gone_on_with(tmp_path: Path) -> None:
     assert again.rows[0].text == "kept" and again.rows[1].id == "n"
 
 
-@pytest.mark.model
-def test_the_command_prints_a_table_or_json(tmp_path: Path) -> None:
-    command = ("bench", "answers", str(_set(tmp_path / "s")))
-    done = rag_command(tmp_path / "home", *command, "--json", llm="extractive")
-    assert done.code == 0 and json.loads(done.out)["s"]["false_refusal"]["n"] == 1
-    done = rag_command(tmp_path / "home", *command, "--resume", llm="extractive")
-    assert "s: 2 questions" in done.out and "no_answer_recall" in done.out
+def _row(id_: str, answerable: bool, sure: float, **values: float | None) -> Row:
+    said = "answered" if answerable else "not_in_documents"
+    return Row(id_, "What?", "kind", answerable, said, None, "", sure, values, "f")
+
+
+def test_the_command_prints_a_table_or_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = (_row("m", True, 0.9, contains=1.0), _row("n", False, 0.2, no_answer_recall=1.0))
+    asked: dict[str, object] = {}
+
+    def instead(questions: QuestionSet, settings: Settings, **options: object) -> Result:
+        asked.update(options, cases=len(questions.cases))
+        return Result(questions.name, rows)
+
+    monkeypatch.setattr("eval.bench_answers.answers", instead)
+    command = ["bench", "answers", str(_set(tmp_path / "s")), "--closed", "--limit", "1", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, [*command, "--json"])
+    assert done.exit_code == 0 and json.loads(done.stdout)["s"]["auroc"]["value"] == 1.0
+    assert (asked["cases"], asked["given"], asked["resume"], asked["out"]) == (1, True, False, tmp_path)
+    done = CliRunner().invoke(app, command)
+    assert "s: 2 questions" in done.stdout and "contains" in done.stdout and "em" not in done.stdout.split()
+    rows = (*rows, replace(rows[0], error="ModelError: gone"))
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1 and "1 questions failed" in done.stderr
 
 
 def test_a_failed_question_is_wrong_but_no_refusal() -> None:
