@@ -91,6 +91,12 @@ class SearchRequest(BaseModel):
     sources: list[str] = []
 
 
+class DiagnoseRequest(BaseModel):
+    model_config = Body
+    question: Text
+    expected: Text = Field(description="a sentence of the documents that the answer should rest on")
+
+
 class IngestRequest(BaseModel):
     model_config = Body
     paths: list[str] = Field(description="absolute paths on this machine")
@@ -209,6 +215,10 @@ def create_app(rag: Rag | Opening, *, token: str | None = None, host: str = "127
     @app.post("/v1/search", summary="The best passages", responses=problems)
     def search(body: SearchRequest) -> dict[str, Any]:
         return {"passages": [hit.as_dict() for hit in opened().search(body.query, body.k, body.sources)]}
+
+    @app.post("/v1/diagnose", summary="Where a sentence was lost on its way into the answer", responses=problems)
+    def diagnose(body: DiagnoseRequest) -> dict[str, Any]:
+        return opened().diagnose(body.question, body.expected).as_dict()
 
     @app.get("/v1/documents", summary="What is indexed")
     def documents() -> dict[str, Any]:

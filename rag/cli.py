@@ -46,6 +46,8 @@ app.add_typer(documents_app, name="documents")
 app.add_typer(eval_app, name="eval")
 bench_app = typer.Typer(rich_markup_mode=None, help="Measure search on public question sets.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
+doctor_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+app.add_typer(doctor_app, name="doctor")
 
 HISTORY_FORM = '[{"role": "user" or "assistant", "content": "…"}, …]'
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -290,9 +292,11 @@ def config(as_json: Json = False) -> None:
         print(f"{PREFIX}{o.name.upper()} = {_plain(o.value)}  ({o.origin})\n    {o.description}")
 
 
-@app.command()
-def doctor() -> None:
+@doctor_app.callback()
+def doctor(context: typer.Context) -> None:
     """Check that all that an answer needs is in place, and say what to do where it is not."""
+    if context.invoked_subcommand:
+        return
     from rag.doctor import examine
 
     findings = examine(_settings())
@@ -301,6 +305,25 @@ def doctor() -> None:
             f"{'ok  ' if finding.ok else 'MISS'}  {finding.what}" + ("" if finding.ok else f"\n      {finding.remedy}")
         )
     raise typer.Exit(0 if all(f.ok for f in findings) else FAILED)
+
+
+@doctor_app.command("miss")
+def doctor_miss(
+    question: Annotated[str, typer.Option(help="What was asked.")],
+    expect: Annotated[str, typer.Option(help="A sentence of the documents that the answer should rest on.")],
+    as_json: Json = False,
+) -> None:
+    """Say where a sentence was lost on its way into the answer."""
+    _check(question)
+    with _caller() as caller:
+        found = caller.diagnose(question, expect)
+    if as_json:
+        _print_json(found)
+        return
+    for step in found["steps"]:
+        print(f"{'ok' if step['ok'] else 'no':4}{step['name']}: {step['found']}")
+    print(f"\nLost: {found['stage']}. {found['remedy']}" if found["remedy"] else "\nThe answer rests on it.")
+    _say(f"\nThe answer: {found['text']}")
 
 
 def main() -> None:

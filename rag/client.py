@@ -36,6 +36,7 @@ class Caller(Protocol):
     def trace(self, answer_id: str) -> dict[str, Any]: ...
     def remove(self, sources: Sequence[str]) -> None: ...
     def ingest(self, paths: Sequence[Path], prune: bool, report: Report) -> dict[str, Any]: ...
+    def diagnose(self, question: str, expected: str) -> dict[str, Any]: ...
     def close(self) -> None: ...
 
 
@@ -75,6 +76,9 @@ class Local:
     def ingest(self, paths: Sequence[Path], prune: bool, report: Report) -> dict[str, Any]:
         done = self.rag.ingest(paths, prune=prune, progress=lambda p: report(p.done, p.total, p.path))
         return done.as_dict()
+
+    def diagnose(self, question: str, expected: str) -> dict[str, Any]:
+        return self.rag.diagnose(question, expected).as_dict()
 
     def close(self) -> None:
         self.rag.close()
@@ -116,6 +120,10 @@ class Client:
                 return data
             report(data["done"], data["total"], data["path"])
         raise StoreError("The server ended before the documents were in. Start it and ingest again.")
+
+    def diagnose(self, question: str, expected: str) -> dict[str, Any]:
+        body = {"question": question, "expected": expected}
+        return dict(self._call("POST", "/v1/diagnose", json=body).json())
 
     def close(self) -> None:
         self._http.close()

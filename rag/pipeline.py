@@ -3,7 +3,7 @@
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from rag import generation
 from rag.attribution import Match, cite, match, status_of
 from rag.chunking import chunk, embedded_text, plain
 from rag.config import Settings
+from rag.diagnosis import Diagnosis, Journey, diagnose, holds_words, locate
 from rag.errors import EmptyIndexError, InputError, LoadError
 from rag.index import Entry, Index, Stored, import_store
 from rag.loading import Found, Skipped, detect_question_language, missing, parse, read, settled, sha256, walk
@@ -38,6 +39,7 @@ from rag.types import (
     Hit,
     Judged,
     Message,
+    Place,
     Reason,
     Retrieved,
     Status,
@@ -211,6 +213,39 @@ class Rag:
     def trace(self, answer_id: str) -> Trace | None:
         """How a recent answer came about; None where none of that name is kept."""
         return self.traces.get(answer_id)
+
+    def diagnose(self, question: str, expected: str) -> Diagnosis:
+        """Where the sentence `expected` was lost on its way into the answer to `question`. Raises RagError."""
+        _check_question(question, "question")
+        _check_question(expected, "expected")
+        if not words(expected):
+            raise InputError("The expected sentence holds no word.", "expected")
+        asking = _Asking(self, question, (), ())
+        *_, done = asking.run()
+        assert isinstance(done, Done)
+        near = [c.passage for c in self.index.candidates(self.embedder.embed_query(expected), expected)]
+        places = self._places(expected, dict.fromkeys(p.source for p in near))
+        if not places:
+            places = self._places(expected, [d.source for d in self.documents()])
+        way = Journey(
+            places=places,
+            near=near,
+            ranked=self._ranked(asking.understood, None),
+            sent=asking.evidence,
+            answer=done.answer,
+            gate=self.settings.gate,
+            check=self.settings.check,
+        )
+        return diagnose(expected, way)
+
+    def _places(self, expected: str, sources: Iterable[str]) -> list[Place]:
+        texts = ((source, self.index.text(source) or "") for source in sources)
+        return [
+            Place(source, start, end)
+            for source, text in texts
+            if holds_words(text, expected)
+            for start, end in locate(text, expected)
+        ]
 
     def _ranked(self, understood: Understood, only: Sequence[str] | None) -> list[Hit]:
         query = understood.query
