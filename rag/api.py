@@ -101,6 +101,9 @@ class IngestRequest(BaseModel):
     model_config = Body
     paths: list[str] = Field(description="absolute paths on this machine")
     prune: bool = False
+    only: list[str] | None = Field(
+        default=None, description="of what lies under the paths, only these files and folders"
+    )
 
 
 class RemoveRequest(BaseModel):
@@ -357,7 +360,9 @@ def _ingesting(opened: Callable[[], Rag], body: IngestRequest, turn: Lock) -> As
             put(("progress", {"done": p.done, "total": p.total, "path": p.path}))
 
         with turn:
-            report = opened().ingest([Path(path) for path in body.paths], prune=body.prune, progress=progress)
+            only = None if body.only is None else set(map(Path, body.only))
+            paths = [Path(path) for path in body.paths]
+            report = opened().ingest(paths, prune=body.prune, only=only, progress=progress)
         put(("done", report.as_dict()))
 
     return _from_thread(work)

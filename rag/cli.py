@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rag.pipeline import Rag
 
 FAILED, BAD_INPUT, DROPPED, SOME_FAILED = 1, 2, 3, 4
+SETTLED_MS = 300  # without a further change, before changed files are read
 STOPPED = 130  # by Ctrl-C, as shells count it
 HERE = Path(__file__).parent.parent
 SAMPLE = HERE / "seeds"
@@ -58,6 +59,7 @@ def ingest(
     paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders.", show_default=False)] = None,
     prune: Annotated[bool, typer.Option(help="Remove documents under PATHS whose files are gone.")] = False,
     sample: Annotated[bool, typer.Option("--sample", help="Bring in the sample corpus.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the folders until Ctrl-C, prune as well.")] = False,
     as_json: Json = False,
 ) -> None:
     """Bring files and folders into the index; what has not changed is left alone."""
@@ -67,12 +69,17 @@ def ingest(
     for path in paths:
         if not path.expanduser().exists():
             raise InputError(f"No such file or folder: {path}", "paths")
+        if watch and not path.expanduser().is_dir():
+            raise InputError(f"{path} is a file; --watch follows folders: name the one that it is in.", "paths")
+    show = _print_json if as_json else _print_ingest
+    if watch:
+        with _caller() as caller, contextlib.suppress(KeyboardInterrupt):
+            _follow(caller, paths, show)
+        _say("Stopped following.")
+        return
     with _caller() as caller, _progress("Reading") as report:
         result = caller.ingest(paths, prune, report)
-    if as_json:
-        _print_json(result)
-    else:
-        _print_ingest(result)
+    show(result)
     raise typer.Exit(SOME_FAILED if result["failed"] else 0)
 
 
@@ -363,6 +370,35 @@ def _caller() -> "Iterator[Caller]":
         yield caller
     finally:
         caller.close()
+
+
+def _follow(caller: "Caller", paths: list[Path], show: Callable[[dict[str, Any]], None]) -> None:
+    """Ingests whatever changes under the folders, without end. What fails is told, and tried again when it changes."""
+    from watchfiles import watch
+
+    from rag.loading import settled
+
+    roots = [settled(path) for path in paths]
+    changed: set[Path] | None = None  # None: all of it, once the watcher runs, so that no change falls between
+    for changes in watch(*roots, watch_filter=None, step=SETTLED_MS, rust_timeout=SETTLED_MS, yield_on_timeout=True):
+        if changed is not None:
+            if not changes:
+                continue
+            changed |= {Path(path) for _, path in changes}
+        try:
+            with _progress("Reading") as report:
+                result = caller.ingest(roots, True, report, changed)
+        except RagError as error:
+            if changed is None:
+                raise
+            _say(f"Error: {error}")
+            continue
+        if changed is None:
+            show(result)
+            _say(f"Following {', '.join(map(str, paths))}. Ctrl-C ends it.")
+        elif any(result[name] for name in ("added", "updated", "removed", "failed")):
+            show(result)
+        changed = set()
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -35,7 +35,9 @@ class Caller(Protocol):
     def text(self, source: str) -> str: ...
     def trace(self, answer_id: str) -> dict[str, Any]: ...
     def remove(self, sources: Sequence[str]) -> None: ...
-    def ingest(self, paths: Sequence[Path], prune: bool, report: Report) -> dict[str, Any]: ...
+    def ingest(
+        self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None
+    ) -> dict[str, Any]: ...
     def diagnose(self, question: str, expected: str) -> dict[str, Any]: ...
     def close(self) -> None: ...
 
@@ -73,8 +75,10 @@ class Local:
     def remove(self, sources: Sequence[str]) -> None:
         self.rag.remove(sources)
 
-    def ingest(self, paths: Sequence[Path], prune: bool, report: Report) -> dict[str, Any]:
-        done = self.rag.ingest(paths, prune=prune, progress=lambda p: report(p.done, p.total, p.path))
+    def ingest(
+        self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None
+    ) -> dict[str, Any]:
+        done = self.rag.ingest(paths, prune=prune, only=only, progress=lambda p: report(p.done, p.total, p.path))
         return done.as_dict()
 
     def diagnose(self, question: str, expected: str) -> dict[str, Any]:
@@ -113,8 +117,11 @@ class Client:
     def remove(self, sources: Sequence[str]) -> None:
         self._call("POST", "/v1/documents/remove", json={"sources": list(sources)})
 
-    def ingest(self, paths: Sequence[Path], prune: bool, report: Report) -> dict[str, Any]:
-        body = {"paths": [str(path.expanduser().absolute()) for path in paths], "prune": prune}
+    def ingest(
+        self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None
+    ) -> dict[str, Any]:
+        body: dict[str, Any] = {"paths": [str(path.expanduser().absolute()) for path in paths], "prune": prune}
+        body["only"] = None if only is None else sorted(map(str, only))
         for name, data in self._events("/v1/ingest", body):
             if name == "done":
                 return data

@@ -3,7 +3,7 @@
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -163,14 +163,20 @@ class Rag:
     # -- documents ----------------------------------------------------------------------------------------------
 
     def ingest(
-        self, paths: Sequence[Path], *, prune: bool = False, progress: Callable[[Progress], None] = lambda _: None
+        self,
+        paths: Sequence[Path],
+        *,
+        prune: bool = False,
+        only: Set[Path] | None = None,
+        progress: Callable[[Progress], None] = lambda _: None,
     ) -> IngestReport:
         """Brings files and folders into the index; what has not changed is left alone.
 
         `prune` removes documents under `paths` whose files are gone. A bad file is reported and the rest goes on.
+        `only`: of what lies under `paths`, nothing but these files, and what is in these folders, is looked at.
         Raises InputError for a path that does not exist, StoreError, ModelError; what was stored before then stands.
         """
-        return _Ingest(self, progress).run(paths, prune)
+        return _Ingest(self, progress).run(paths, prune, only)
 
     def documents(self) -> list[Stored]:
         return self.index.documents()
@@ -499,10 +505,13 @@ class _Ingest:
         self.gone: list[str] = []
         self.waiting: list[tuple[str, str]] = []  # (outcome, source) of what is in the batch
 
-    def run(self, paths: Sequence[Path], prune: bool) -> IngestReport:
+    def run(self, paths: Sequence[Path], prune: bool, only: Set[Path] | None = None) -> IngestReport:
         found: list[Found] = []
         for path in paths:
             for item in walk(path, self.rag.settings.max_file_mb * 1_000_000):
+                at = Path(item.path)
+                if only is not None and only.isdisjoint((at, *at.parents)):
+                    continue
                 if isinstance(item, Found):
                     found.append(item)
                 else:

@@ -85,6 +85,7 @@ def test_the_same_call_gives_the_same_result_in_this_process_and_over_http(rag: 
             caller.diagnose(QUESTION, "He kept a goat."),
             caller.ingest([corpus], False, lambda *now: seen.append(now)),
             seen,
+            caller.ingest([corpus], False, lambda *_: None, {corpus / "mill.txt"}),
         ]
         caller.remove(["new.txt"])
         results.append(caller.documents())

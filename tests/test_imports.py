@@ -33,6 +33,7 @@ KNOWN_BY_ONE = {  # foreign library -> the module behind which it stands
     "openpyxl": "rag.readers.tables",
     "py3langid": "rag.loading",
     "sentencex": "rag.chunking",
+    "watchfiles": "rag.cli",
 }
 
 
