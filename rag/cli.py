@@ -89,6 +89,7 @@ def ask(
     as_json: Json = False,
     source: Annotated[list[str] | None, typer.Option(help="Only this document, or folder/. May be repeated.")] = None,
     history: Annotated[Path | None, typer.Option(help="A JSON file: [{role, content}, …], oldest first.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Also tell how the answer came about.")] = False,
 ) -> None:
     """Answer a question from the documents. The answer goes to stdout, its sources to stderr."""
     _check(question)
@@ -96,10 +97,15 @@ def ask(
     with _caller() as caller:
         events = caller.stream(question, turns, source or [])
         answer = _last(events) if as_json else _show_stream(events)
+        trace = caller.trace(answer["id"]) if explain else None
     if as_json:
-        _print_json(answer)
-    else:
-        _print_sources(answer)
+        _print_json(answer | ({"trace": trace} if trace else {}))
+        return
+    _print_sources(answer)
+    if trace:
+        from rag.tracing import as_trace, explained
+
+        _say(f"\n{explained(as_trace(trace))}")
 
 
 @app.command()

@@ -271,6 +271,16 @@ def test_the_json_of_an_answer_stands_alone(filled: Command, corpus: Path) -> No
     assert text[citation["start"] : citation["end"]] == citation["quote"] == ANSWER
 
 
+def test_an_answer_is_explained_when_asked_for(filled: Command) -> None:
+    ran = filled("ask", "--explain", QUESTION)
+    assert (ran.code, ran.out) == (0, f"{ANSWER} [1]\n")
+    assert f"Searched for: {QUESTION}" in ran.err
+    assert "Status: answered" in ran.err
+    answer = json.loads(filled("ask", "--explain", "--json", QUESTION).out)
+    assert answer["trace"]["id"] == answer["id"]
+    assert answer["trace"]["judged"][0]["text"] == ANSWER
+
+
 def test_a_refusal_is_done_and_shows_the_nearest_passages(filled: Command, llm: FakeLLM) -> None:
     llm.reply = "NOT FOUND"
     ran = filled("ask", QUESTION)
