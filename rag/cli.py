@@ -45,7 +45,9 @@ eval_app = typer.Typer(
 )
 app.add_typer(documents_app, name="documents")
 app.add_typer(eval_app, name="eval")
-bench_app = typer.Typer(rich_markup_mode=None, help="Measure search on public question sets.", no_args_is_help=True)
+bench_app = typer.Typer(
+    rich_markup_mode=None, help="Measure search and answers on public question sets.", no_args_is_help=True
+)
 app.add_typer(bench_app, name="bench")
 doctor_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 app.add_typer(doctor_app, name="doctor")
@@ -269,6 +271,51 @@ def bench_retrieval(
         command = " ".join(["rag", *sys.argv[1:]])
         wide = None if sys.stdout.isatty() else 140
         print_retrieval(results, Console(width=wide), command=command, embedder=settings.embedder)
+
+
+@bench_app.command("answers")
+def bench_answers(
+    dirs: Annotated[list[Path], typer.Argument(help="Folders with documents/ or corpus.jsonl, and questions.jsonl.")],
+    questions: Annotated[str | None, typer.Option(help="Another question file of the set.")] = None,
+    closed: Annotated[
+        bool, typer.Option("--closed", help="Each question is answered from its own passages alone.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="Only this many questions of each set, half of them answerable.", min=1)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the rows; default: bench/answers in RAG_HOME.")] = None,
+    as_json: Json = False,
+) -> None:
+    """How right the answers to question sets are, how well they are cited, and what is refused."""
+    from rich.console import Console
+
+    from eval.bench_answers import answers, answers_as_json, print_answers, read_answer_set
+
+    settings = _settings()
+    sets = [read_answer_set(folder, questions, limit) for folder in dirs]
+    rows = out or settings.home / "bench" / "answers"
+    with _progress("Starting", unit="steps") as report:
+        results = [
+            answers(
+                s,
+                settings,
+                out=rows,
+                given=closed,
+                resume=resume,
+                progress=lambda now, done, n: report(done, n, now),
+            )
+            for s in sets
+        ]
+    if as_json:
+        _print_json(answers_as_json(results))
+    else:
+        wide = None if sys.stdout.isatty() else 140
+        print_answers(results, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]), model=settings.llm)
+    failed = sum(row.error is not None for result in results for row in result.rows)
+    if failed:
+        _say(f"{failed} questions failed: see {rows}. --resume asks them again.")
+    raise typer.Exit(FAILED if failed else 0)
 
 
 @app.command()

@@ -29,7 +29,6 @@ from rag.types import (
     AnswerSentence,
     Citation,
     Considered,
-    Cut,
     Delta,
     Document,
     Done,
@@ -38,6 +37,7 @@ from rag.types import (
     Fate,
     Hit,
     Judged,
+    LeftOut,
     Message,
     Place,
     Reason,
@@ -313,7 +313,7 @@ class _Asking:
         self.ranked: list[Hit] = []
         self.hits: list[Hit] = []
         self.evidence: list[Evidence] = []
-        self.aside: list[tuple[Evidence, Cut]] = []
+        self.aside: list[tuple[Evidence, LeftOut]] = []
         self.judged: list[Judged] = []
         self.sentences: list[AnswerSentence] = []
         self.citations: list[Citation] = []
@@ -658,7 +658,7 @@ def _best(ranked: Sequence[Hit], k: int) -> list[Hit]:
     return fold_duplicates(ranked[: 2 * k])[:k]
 
 
-def _weighed(e: Evidence, cut: Cut | None = None) -> Weighed:
+def _weighed(e: Evidence, cut: LeftOut | None = None) -> Weighed:
     tokens = generation.count_tokens(plain(e.text))
     return Weighed(e.passage.source, e.start, e.end, e.text, round(e.score, 4), tokens, cut)
 

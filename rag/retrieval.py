@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rag.chunking import plain
 from rag.index import Candidate
-from rag.types import Cut, Evidence, Hit, Place
+from rag.types import Evidence, Hit, LeftOut, Place
 
 WORTH_READING = 0.7  # share of the best sentence's score; what is worth less costs time and misleads a small model
 WORD = re.compile(r"\w+")
@@ -156,7 +156,7 @@ def select_evidence(
     rarity: Mapping[str, float],
     budget: int,
     count: Callable[[str], int],
-    aside: Callable[[Evidence, Cut], None] = lambda *_: None,
+    aside: Callable[[Evidence, LeftOut], None] = lambda *_: None,
 ) -> list[Evidence]:
     """The best sentences of the hits within `budget` tokens as `count` counts them, in the order of their scores.
 
@@ -178,7 +178,7 @@ def select_evidence(
     scored.sort(key=lambda e: -e.score)
     chosen: list[Evidence] = []
     seen: set[str] = set()
-    full: Cut | None = None  # why nothing more is read
+    full: LeftOut | None = None  # why nothing more is read
     for evidence in scored:
         key = " ".join(words(evidence.text))
         if key in seen or not key:
