@@ -61,6 +61,7 @@ def ingest(
     paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders.", show_default=False)] = None,
     prune: Annotated[bool, typer.Option(help="Remove documents under PATHS whose files are gone.")] = False,
     sample: Annotated[bool, typer.Option("--sample", help="Bring in the sample corpus.")] = False,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the folders until Ctrl-C, prune as well.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -73,14 +74,16 @@ def ingest(
             raise InputError(f"No such file or folder: {path}", "paths")
         if watch and not path.expanduser().is_dir():
             raise InputError(f"{path} is a file; --watch follows folders: name the one that it is in.", "paths")
-    show = _print_json if as_json else _print_ingest
+    if watch and dry:
+        raise InputError("--watch goes on until Ctrl-C, --dry-run does nothing: choose one.", "watch")
+    show = _print_json if as_json else _print_dry if dry else _print_ingest
     if watch:
         with _caller() as caller, contextlib.suppress(KeyboardInterrupt):
             _follow(caller, paths, show)
         _say("Stopped following.")
         return
     with _caller() as caller, _progress("Reading") as report:
-        result = caller.ingest(paths, prune, report)
+        result = caller.ingest(paths, prune, report, dry=dry)
     show(result)
     raise typer.Exit(SOME_FAILED if result["failed"] else 0)
 
@@ -617,6 +620,14 @@ def _print_sources(answer: dict[str, Any]) -> None:
             _say(f"{s['support'].capitalize()}: {s['text']}")
     for note in answer["notes"]:
         _say(note)
+
+
+def _print_dry(result: dict[str, Any]) -> None:
+    for done, what in (("added", "add"), ("updated", "update"), ("removed", "remove")):
+        for source in result[done]:
+            print(f"{what:8}{source}")
+    _print_ingest(result)
+    _say("Nothing was changed: this was a dry run.")
 
 
 def _print_ingest(result: dict[str, Any]) -> None:
