@@ -7,9 +7,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from queue import Queue
+from typing import Any
 
 import pytest
 
@@ -61,6 +64,20 @@ def command(home: Path, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch, capsys: p
 def filled(command: Command, corpus: Path) -> Command:
     assert command("ingest", corpus).code == 0
     return command
+
+
+# -- doctor miss --------------------------------------------------------------------------------------------------
+
+
+def test_doctor_says_step_by_step_where_a_sentence_was_lost(filled: Command) -> None:
+    ran = filled("doctor", "miss", "--question", QUESTION, "--expect", "He kept a goat.")
+    assert ran.code == 0
+    assert ran.out.startswith("ok  parsed: stands in lighthouse.md, characters ")
+    assert "\nLost: cut. Raise RAG_EVIDENCE_TOKENS" in ran.out and ran.err == f"\nThe answer: {ANSWER} [1]\n"
+    found = filled("doctor", "miss", "--question", QUESTION, "--expect", ANSWER)
+    assert found.out.endswith("\n\nThe answer rests on it.\n") and "Lost" not in found.out
+    data = json.loads(filled("doctor", "miss", "--question", QUESTION, "--expect", "No such words.", "--json").out)
+    assert (data["stage"], data["rank"], data["steps"][0]["ok"]) == ("not_parsed", None, False)
 
 
 # -- ingest -------------------------------------------------------------------------------------------------------
@@ -183,6 +200,56 @@ def test_ctrl_c_keeps_the_finished_files(command: Command, corpus: Path, monkeyp
     assert (ran.code, ran.out, ran.err) == (130, "", "Stopped. What was finished is kept.\n")
     assert len(json.loads(command("documents", "--json").out)["documents"]) == 30
     assert command("ingest", corpus).out == "22 added, 0 updated, 30 unchanged, 0 removed, 0 failed.\n"
+
+
+def test_watch_follows_a_folder_until_ctrl_c(command: Command, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results: Queue[dict[str, list[Any]]] = Queue()
+    seen: list[dict[str, list[Any]]] = []
+    monkeypatch.setattr(cli_module, "_print_json", lambda result: results.put(json.loads(json.dumps(result))))
+
+    def write_broken() -> None:
+        (corpus / "cut.pdf").write_bytes(b"%PDF-1.7\n1 0 obj")
+
+    def move_a_folder_in() -> None:
+        (corpus.parent / "more").mkdir()
+        (corpus.parent / "more" / "inn.txt").write_text("The inn has nine rooms.", encoding="utf-8")
+        (corpus.parent / "more").rename(corpus / "more")
+
+    def work() -> None:
+        steps: list[Callable[[], object]] = [
+            lambda: (corpus / "mill.txt").write_text("The mill is a museum today.", encoding="utf-8"),
+            write_broken,
+            move_a_folder_in,
+            (corpus / "lighthouse.md").unlink,
+        ]
+        try:
+            seen.append(results.get(timeout=60))
+            for step in steps:
+                step()
+                seen.append(results.get(timeout=60))
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    ran = command("ingest", corpus, "--watch", "--json")
+    worker.join()
+    assert ran == Ran(0, "", f"Following {corpus}. Ctrl-C ends it.\nStopped following.\n")
+    outcomes = [{name: r[name] for name in ("added", "updated", "removed") if r[name]} for r in seen]
+    assert outcomes == [
+        {"added": ["lighthouse.md", "mill.txt"]},
+        {"updated": ["mill.txt"]},
+        {},
+        {"added": ["more/inn.txt"]},
+        {"removed": ["lighthouse.md"]},
+    ]
+    assert [Path(f["path"]).name for f in seen[2]["failed"]] == ["cut.pdf"]
+    assert all(r["unchanged"] == [] for r in seen)  # what has not changed was not even read
+
+
+def test_watch_follows_folders_only(command: Command, corpus: Path) -> None:
+    ran = command("ingest", corpus / "mill.txt", "--watch")
+    assert ran.code == 2 and "name the one that it is in" in ran.err
 
 
 # -- ask and search -----------------------------------------------------------------------------------------------
