@@ -23,7 +23,6 @@ from rag.http.streams import CLIENT_GONE, EventStream, Streams, answer_of, answe
 from rag.types import Answer, Delta, Done, Event, Message
 
 MODEL = "footnote"
-CREATED = 1_700_000_000  # a client wants a date; the same at each start
 IGNORED = ConfigDict(extra="ignore")  # temperature, tools and the like have no meaning here
 
 
@@ -158,7 +157,7 @@ def _usage(answer: Answer, read: int) -> dict[str, int]:
 
 
 def _model() -> dict[str, Any]:
-    return {"id": MODEL, "object": "model", "created": CREATED, "owned_by": MODEL}
+    return {"id": MODEL, "object": "model", "created": 0, "owned_by": MODEL}
 
 
 def _line(data: dict[str, Any]) -> str:
