@@ -14,6 +14,7 @@ from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from rag.http.bodies import Text
 from rag.http.openai_shape import routes as openai_routes
@@ -146,7 +147,7 @@ def create_app(rag: Rag | Opening, *, token: str | None = None, host: str = "127
     @app.api_route("/v1/{_:path}", methods=[*HTTPMethod], include_in_schema=False)
     def unknown(request: Request) -> None:
         """Before the chat page is asked, which is mounted behind and has answers of its own."""
-        scope = request.scope | {"path_params": {}}
+        scope: Scope = {**request.scope, "path_params": {}}
         near = [r for r in app.routes if isinstance(r, Route) and r.include_in_schema]
         routes = [r for r in near if r.matches(scope)[0] is not Match.NONE]
         if not routes:
