@@ -147,8 +147,9 @@ def _piece(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
 
 
 def _beside(answer: Answer) -> dict[str, Any]:
-    """All of the answer but its text, which is the content of the message."""
-    return {name: value for name, value in answer.as_dict().items() if name != "text"}
+    """All of the answer but its text, which is the content of the message; its id has a name of its own."""
+    rest = {name: value for name, value in answer.as_dict().items() if name not in ("id", "text")}
+    return rest | {"answer_id": answer.id}
 
 
 def _usage(answer: Answer, read: int) -> dict[str, int]:
