@@ -379,6 +379,48 @@ def bench_answers(
 
 
 @app.command()
+def calibrate(
+    questions: Annotated[Path, typer.Argument(help="Questions on your index, some that it does not answer.")],
+    max_false_refusal: Annotated[
+        float, typer.Option(help="Largest share of answerable questions that may be refused.", min=0, max=1)
+    ] = 0.12,
+    write: Annotated[bool, typer.Option("--write", help="Put the thresholds into rag.toml.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Page with the plot; default: calibration.html in RAG_HOME.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Choose the thresholds RAG_GATE and RAG_CHECK, under which questions are refused."""
+    from rich.console import Console
+
+    from eval.calibration import calibrate as chosen_on
+    from eval.calibration import print_calibration, probes, write_page
+    from eval.dataset import load_cases
+    from rag.config import write_settings
+
+    cases = load_cases(questions)
+    settings = _settings()
+    # Nothing is refused before the check and everything at it: no answer is written.
+    with _eval_rag(questions, gate=0.0, check=1.0) as rag, _progress("Asking", unit="questions") as report:
+        found = []
+        for probe in probes(cases, lambda case: rag.ask(case.question, case.history)):
+            found.append(probe)
+            report(len(found), len(cases), "")
+    result = chosen_on(found, max_false_refusal, settings.gate, settings.check)
+    page = out or settings.home / "calibration.html"
+    write_page(result, page, questions.name)
+    if as_json:
+        _print_json(result.as_dict())
+    else:
+        print_calibration(result, Console())
+        _say(f"Plot: {page}")
+    if write:
+        thresholds = {"gate": result.chosen.gate, "check": result.chosen.check}
+        _say(f"Written to {write_settings(settings.home, thresholds)}.")
+        for name in ("RAG_GATE", "RAG_CHECK"):
+            if os.environ.get(name):
+                _say(f"{name} is set in the environment and goes before rag.toml.")
+
+
+@app.command()
 def weights() -> None:
     """Bring the weights of the local model and verify them."""
     from rag.models.weights import SIZE, fetch_weights, weights_ready
@@ -509,13 +551,16 @@ def _follow(caller: "Caller", paths: list[Path], show: Callable[[dict[str, Any]]
 
 
 @contextlib.contextmanager
-def _eval_rag(questions: Path | None) -> "Iterator[Rag]":
-    """The user's index for the user's questions; for the sample's, the sample in a temporary home."""
+def _eval_rag(questions: Path | None, **changed: float) -> "Iterator[Rag]":
+    """The user's index for the user's questions; for the sample's, the sample in a temporary home.
+
+    `changed`: settings with other values.
+    """
     import tempfile
 
     from rag.pipeline import Rag
 
-    settings = _settings()
+    settings = _settings().model_copy(update=changed)
     if questions:
         with Rag.open(settings) as rag:
             yield rag
