@@ -245,6 +245,7 @@ class Rag:
             near=near,
             ranked=self._ranked(asking.understood, None),
             sent=asking.evidence,
+            aside=asking.aside,
             answer=done.answer,
             gate=self.settings.gate,
             check=self.settings.check,
