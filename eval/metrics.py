@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.dataset import Case, Gold
-from eval.folding import contains, fold
+from rag.folding import contains, fold
 from rag.types import Answer, Citation, Passage
 
 Measure = Callable[[Case, Answer], float | None]  # None: does not apply
@@ -122,7 +122,7 @@ def estimate(values: Sequence[float | None], average: Average = "mean") -> Estim
     known = np.array([value for value in values if value is not None], dtype=np.float64)
     if not known.size:
         return Estimate(None, None, None, 0)
-    low, high = _interval(lambda drawn: _average(known[drawn], average), known.size)
+    low, high = interval(lambda drawn: _average(known[drawn], average), known.size)
     return Estimate(float(_average(known, average)), low, high, known.size)
 
 
@@ -133,7 +133,7 @@ def typical(values: Sequence[float], average: Average) -> float:
 def paired_interval(pairs: Sequence[tuple[float, float]], average: Average) -> tuple[float, float]:
     """95% interval of the second average less the first, each pair drawn together."""
     first, second = np.array(pairs, dtype=np.float64).T
-    return _interval(lambda drawn: _average(second[drawn], average) - _average(first[drawn], average), len(pairs))
+    return interval(lambda drawn: _average(second[drawn], average) - _average(first[drawn], average), len(pairs))
 
 
 def average_of(name: str) -> Average:
@@ -147,14 +147,14 @@ def _average(values: NDArray[np.float64], average: Average) -> NDArray[np.float6
     return np.asarray(averaged, dtype=np.float64)
 
 
-def _interval(
+def interval(
     statistic: Callable[[NDArray[np.int64]], NDArray[np.float64]], n: int, seed: int = 0
 ) -> tuple[float, float]:
-    """`statistic` takes drawn places, shape (rows, n), and gives one value a row."""
+    """95% interval by bootstrap. `statistic` takes drawn places, shape (rows, n), and gives one value a row, nan where a draw has none."""
     generator = np.random.default_rng(seed)
     # In blocks of 100 rows: a public set has a thousand questions and more.
     drawn = [statistic(generator.integers(0, n, size=(100, n))) for _ in range(RESAMPLES // 100)]
-    low, high = np.percentile(np.concatenate(drawn), [2.5, 97.5])
+    low, high = np.nanpercentile(np.concatenate(drawn), [2.5, 97.5])
     return float(low), float(high)
 
 

@@ -44,7 +44,9 @@ eval_app = typer.Typer(
 )
 app.add_typer(documents_app, name="documents")
 app.add_typer(eval_app, name="eval")
-bench_app = typer.Typer(rich_markup_mode=None, help="Measure search on public question sets.", no_args_is_help=True)
+bench_app = typer.Typer(
+    rich_markup_mode=None, help="Measure search and the support check on public sets.", no_args_is_help=True
+)
 app.add_typer(bench_app, name="bench")
 
 HISTORY_FORM = '[{"role": "user" or "assistant", "content": "…"}, …]'
@@ -254,6 +256,30 @@ def bench_retrieval(
         command = " ".join(["rag", *sys.argv[1:]])
         wide = None if sys.stdout.isatty() else 140
         print_retrieval(results, Console(width=wide), command=command, embedder=settings.embedder)
+
+
+@bench_app.command("support")
+def bench_support(
+    paths: Annotated[list[Path], typer.Argument(help="Files of pairs; folders with corpus.jsonl and rated answers.")],
+    limit: Annotated[int | None, typer.Option(help="Only this many pairs or answers of each.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="What the sample of --limit is drawn with.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """How well the support check tells what the evidence says from what it does not."""
+    from rich.console import Console
+
+    from eval.bench_support import print_support, support, support_as_json
+
+    with _progress("Checking", unit="sets") as report:
+        results = []
+        for done, path in enumerate(paths):
+            report(done, len(paths), path.name)
+            results += support(path, limit, seed)
+    if as_json:
+        _print_json(support_as_json(results))
+    else:
+        wide = None if sys.stdout.isatty() else 140
+        print_support(results, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]))
 
 
 @app.command()

@@ -1,0 +1,664 @@
+"""A sentence as what it claims: words, figures with their units, dates, names, negation, and who did what to whom.
+
+Two sentences agree where nothing in the one contradicts the other; `contradictions` names what does. English and Spanish
+are read, also against each other; of other languages the words, figures and names.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from rag.chunking import plain
+from rag.folding import fold
+from rag.retrieval import STOP_WORDS, stem, words
+
+Kind = Literal["word", "name", "number", "year", "date", "day", "ordinal", "side"]
+Conflict = Literal["fact", "unit", "negation", "opposite", "quantity", "role", "place of a fact"]
+
+SAID_MORE = 0.1  # by how much more of another clause a sentence must say, to be taken as about that clause
+READ = 20_000  # texts kept as read: the evidence of one sentence is that of the next
+PREFIX = 5  # letters: constitution and constitución meet
+REST = 5  # letters that may follow a common prefix
+
+
+def _members(text: str) -> dict[str, str]:
+    """Each word of each group, groups between bars, as the first word of its group."""
+    groups = [group.split() for group in text.split("|")]
+    return {word: group[0] for group in groups for word in group}
+
+
+SPANISH_STOP_WORDS = frozenset(
+    "a al ante antes asi aunque cada como con contra cual cuales cuando cuanto de del desde donde durante el ella ellas ello"
+    " ellos en entre era eran es esa esas ese eso esos esta estaba estan estar estas este esto estos estuvo fue fueron ha"
+    " haber habia habian han hasta hay hizo la las le les lo los mas me mi mientras muy ni no nos nuestra nuestro o otra"
+    " otras otro otros para pero por porque pues que queda quedo quien quienes se sea segun ser si sido sin sobre solo su"
+    " sus tal tambien tan tanto tener tiene tienen toda todas todo todos tras tuvo un una unas uno unos y ya".split()
+)
+# What is written often and settles which of the two languages a sentence is in.
+SPANISH_MARKS = frozenset("el la los las de del en que y un una es fue por para con se su al lo como más no".split())
+ENGLISH_MARKS = frozenset("the of and to in is was were are by for with that a an on at from it its not be had".split())
+
+IRREGULAR = _members(
+    "be been|beat beaten|become became|begin began begun|bite bit bitten|blow blew blown|break broke broken|bring brought|"
+    "build built|burn burnt|buy bought|catch caught|choose chose chosen|come came|cost costs|cut cuts|deal dealt|"
+    "dig dug|draw drew drawn|drink drank drunk|drive drove driven|eat ate eaten|fall fell fallen|feed fed|feel felt|"
+    "fight fought|find finds|fly flew flown flight|forget forgot forgotten|freeze froze frozen|get got gotten|"
+    "give gave given gift|go went gone|grow grew grown growth|hang hung|hear heard|hide hid hidden|hit hits|hold held|"
+    "keep kept|know knew known knowledge|lay laid|lead led leader|leave left|lend lent|let lets|lie lay lain|"
+    "light lit|lose lost loss losses|make made|mean meant|meet met|pay paid payment|put puts|read reads|ride rode ridden|"
+    "ring rang rung|rise rose risen|run ran|say said|see saw seen|seek sought|sell sold sale sales|send sent|"
+    "set sets|shake shook shaken|shine shone|shoot shot|show shown|shut shuts|sing sang sung|sink sank sunk|sit sat|"
+    "sleep slept|speak spoke spoken speech|spend spent|spread spreads|stand stood|steal stole stolen|stick stuck|"
+    "strike struck|swear swore sworn|swim swam swum|take took taken|teach taught teacher|tear tore torn|"
+    "tell told|think thought|throw threw thrown|understand understood|wake woke|wear wore worn|win won winner|"
+    "write wrote written writer|child children|man men|woman women|foot feet|tooth teeth|mouse mice|person people|"
+    "die died dies death dead|high height|long length|deep depth|wide width|strong strength|weigh weight weighs|"
+    "choice choose|bear born birth|old age aged|decide decision|marry marriage married|move moved|arrive arrival|"
+    "hacer hizo hecho|ir iban iba|morir murio muerto murieron muerte|nacer nacio nacido nacimiento|decir dijo dicho|"
+    "poner puso puesto|ver vio visto|escribir escribio escrito escrita|abrir abrio abierto abierta|venir vino|dar dio dado|"
+    "poder puede pueden pudo|vencer vencio|proteger protege protegido protegida|volver volvio vuelto"
+)
+
+# Words for the same thing, in both languages, as stems of their first word.
+ALIKE = _members(
+    "found establish create fundar crear founder fundador|begin start open commence launch empezar comenzar iniciar|"
+    "end finish conclude terminar acabar|buy acquire purchase takeover comprar adquirir|build construct erect construir|"
+    "publish appear issue release publicar|win victory victoria|say state declare claim maintain argue account decir afirmar|"
+    "show demonstrate reveal mostrar|use employ utilise utilize usar utilizar|get receive obtain gain recibir obtener|"
+    "company firm business enterprise compania empresa|car vehicle coche automovil|boat ship vessel barco buque|"
+    "child kid pupil nino alumno|doctor physician medico|illness disease sickness enfermedad|drug medicine medicament|"
+    "house home household casa|street road calle|people inhabitant persona|money cash dinero|work job labour trabajo|"
+    "film movie pelicula|book volume libro|country nation pais|city town ciudad|village pueblo|law legislation act ley|"
+    "king monarch rey|war conflict guerra|leader head boss chief|big large great huge grande|small little tiny pequeno|"
+    "quick fast rapid rapido|near close cerca|kill slay matar|destroy ruin wreck destruir|"
+    "happen occur take_place ocurrir suceder|live dwell reside vivir|move relocate transfer|replace succeed follow|"
+    "choose elect select pick elegir|appoint name nominate nombrar|need require necesitar requerir|"
+    "permit allow let permitir|forbid ban prohibit prohibir|contain hold include contener|discover find descubrir hallar|"
+    "produce make yield generate manufacture producir generar|lie situate locate stand encontrar|travel journey viaj|"
+    "pay salary wage|injure hurt injury wound herir|fire blaze incendio|reply answer respond responder|"
+    "give donate grant supply dar|return go_back volver|cost price expense costar precio|"
+    "scientist researcher cientifico|study research investigation estudio|trial ensayo|court tribunal|judge juez|"
+    "sign firmar|university universidad|school escuela|hospital|church iglesia|river rio|lake lago|sea mar|mountain monte|"
+    "tunnel tunel|year annual yearly ano|month monthly mes|week weekly semana|day daily dia|water agua|oil petroleo|"
+    "energy energia|music musica|prize award premio|government gobierno|president presidente|minister ministro|"
+    "vaccine vacuna|patient paciente|adult adulto|region|museum museo|company|team equipo|match game partido|"
+    "player jugador|worker employee trabajador empleado|lawyer attorney abogado|accuse charge acusar|"
+    "headquarters head_office sede|population poblacion|height altura|length longitud|cut reduce reducir|"
+    "lower bajar|electricity power electric electrico|deposit|consent agree approve|chemist chemistry|"
+    "write author compose escribir|sue demandar take_to_court|defeat beat derrotar vencer|conquer conquistar"
+)
+
+# Sides that exclude each other: what stands for the one contradicts what stands for the other.
+OPPOSITES: tuple[tuple[str, str], ...] = (
+    ("increase rise grow growth climb gain raise up more higher aumentar subir crecer", "decrease fall drop decline shrink"
+     " reduce lower down less disminuir bajar reducir caer descender"),
+    ("win victory triumph ganar", "lose defeat perder derrota"),
+    ("before prior earlier antes", "after later afterwards despues tras"),
+    ("accept approve adopt confirm uphold aceptar aprobar", "reject refuse dismiss decline turn_down rechazar denegar"),
+    ("admit confess confirm acknowledge admitir confesar confirmar", "deny denial negar"),
+    ("agree", "refuse disagree"),
+    ("open abierto abrir", "closed close shut cerrado cerrar"),
+    ("present", "absent"),
+    ("allow permit let permitir", "forbid ban prohibit prohibir"),
+    ("begin start open", "end finish conclude"),
+    ("buy purchase acquire comprar", "sell vender"),
+    ("import", "export"),
+    ("large big great", "small little"),
+    ("old older", "young younger"),
+    ("first earliest primero", "last latest final ultimo"),
+    ("hot warm", "cold cool"),
+    ("rich", "poor"),
+    ("strong", "weak"),
+    ("high highest taller", "low lowest shorter"),
+    ("fast faster quick", "slow slower"),
+    ("arrive arrival reach", "depart departure leave"),
+    ("birth", "death"),
+    ("success succeed", "fail failure"),
+    ("support favour", "oppose against"),
+    ("public", "private"),
+    ("male man men", "female woman women"),
+    ("majority mayoria most", "minority minoria"),
+    ("maximum", "minimum"),
+    ("inside within", "outside"),
+    ("mother", "father"),
+    ("son", "daughter"),
+    ("brother", "sister"),
+    ("guilty", "innocent"),
+    ("lawful legal", "unlawful illegal"),
+    ("better best", "worse worst"),
+    ("employ hire contratar", "dismiss fire despedir"),
+    ("enter join", "leave quit"),
+    ("north northern norte", "south southern sur"),
+    ("east eastern este", "west western oeste"),
+    ("left izquierdo", "right derecho"),
+    ("upper top", "lower bottom"),
+)  # fmt: skip
+
+UNITS = _members(
+    "km kilometre kilometer kilometro|m metre meter metro|cm centimetre centimeter centimetro|mm millimetre millimeter|"
+    "mile milla|foot feet ft|inch|yard|kg kilogram kilogramme kilo kilogramo|g gram gramme gramo|mg milligram miligramo|"
+    "microgram microgramo|tonne ton tonelada|pound libra|ounce|litre liter litro|gallon|hectare hectarea ha|acre|"
+    "second segundo|minute minuto|hour hora|day dia|week semana|month mes|year ano|decade decada|century siglo|percent|"
+    "degree grado|celsius|fahrenheit|watt vatio|kilowatt kw kilovatio|megawatt mw megavatio|gigawatt gw gigavatio|volt|"
+    "kilobyte kb|megabyte mb|gigabyte gb|terabyte tb|dollar|euro|yen|crown corona|franc|peso|rupee|yuan|ruble|"
+    "hertz hz|megahertz mhz|gigahertz ghz|calorie caloria|knot|bar|pascal|newton|joule"
+)
+NEGATIONS = frozenset(
+    "not no never neither nor none nobody nothing nowhere cannot unless hardly unable nunca jamas ni ningun ninguna"
+    " ninguno nadie nada tampoco".split()
+)
+# Verbs that deny what they govern. Their opposites are among OPPOSITES.
+DENIALS = frozenset("fail lack refuse absent avoid prevent unlikely impossible".split())
+
+NO_DENIAL = re.compile(r"\b(?:not only|no (?:more|less|fewer) than|no solo)\b")
+WITHOUT = frozenset({"without", "sin"})
+
+WEEKDAYS = _members(
+    "monday lunes|tuesday martes|wednesday miercoles|thursday jueves|friday viernes|saturday sabado|sunday domingo"
+)
+SEASONS = _members("spring primavera|summer verano|autumn fall otono|winter invierno")
+MONTHS = frozenset("january february march april may june july august september october november december".split())
+SIDES = _members("north northern norte|south southern sur|east eastern|west western oeste")
+PARTS_OF_DAY = frozenset("noon midnight morning evening afternoon".split())
+
+# Quantities by how much they take in; two different ones contradict each other.
+QUANTITIES: tuple[tuple[str, str], ...] = (
+    ("at least", r"\b(?:at least|no (?:less|fewer) than|minimum of|or more|al menos|como minimo|por lo menos)\b"),
+    ("more", r"\b(?:more than|over|above|exceed\w*|mas de|superior a)(?= (?:\w+ ){0,2}\d)"),
+    ("at most", r"\b(?:at most|no more than|up to|as many as|maximum of|como maximo|hasta)(?= (?:\w+ ){0,2}\d)|\bat most\b"),
+    ("less", r"\b(?:less than|fewer than|under|below|menos de|inferior a)(?= (?:\w+ ){0,2}\d)"),
+    ("all", r"\b(?:all|every|everyone|everybody|each|entire|whole|always|tod[oa]s?|siempre)\b(?! (?:year|month|week|day|time)\b)"),
+    ("both", r"\b(?:both|ambos|ambas)\b"),
+    ("almost none", r"\b(?:almost none|hardly any)\b"),
+    ("most", r"\b(?:most|mostly|majority|mayoria)\b(?! of all)"),
+    ("minority", r"\b(?:minority|minoria)\b"),
+    ("half", r"\b(?:half|mitad)\b"),
+    ("some", r"\b(?:some|several|sometimes|a few|algun[oa]s|vari[oa]s)\b"),
+    ("few", r"(?<!\ba )\b(?:few|rarely|seldom|not many|poc[oa]s|raramente)\b(?! than)"),
+    ("many", r"(?<!\bnot )(?<!\bas )\b(?:many|often|frequently|much[oa]s|a menudo)\b"),
+    ("none", r"\b(?:none|no one|nobody|neither|ningun[oa]?|nadie)\b"),
+    ("only", r"\b(?:only|solely|exclusively|just|solo|solamente|unicamente)\b"),
+)  # fmt: skip
+SWEEPING = frozenset({"all", "both", "half", "minority", "most", "none", "few", "many"})
+BOUNDS = ({"at least", "more"}, {"at most", "less"})
+
+NOTHING_CLAIMED = re.compile(
+    r"^(?:unfortunately,? |sorry,? |i am sorry,? (?:but )?|i'm sorry,? (?:but )?|however,? )*(?:"
+    r"(?:i|we) (?:do not|don't|cannot|can't|could not|couldn't) (?:have|find|know|provide|see|answer|tell|locate)\b|"
+    r"i(?:'m| am) (?:not sure|unable|glad|happy|sorry)\b|"
+    r"(?:the |this |that |these |any )*(?:provided |given |available )?"
+    r"(?:documents?|passages?|texts?|context|sources?|information)(?: provided| given)? "
+    r"(?:do not|does not|don't|doesn't|did not|is not|are not) (?:state|say|mention|provide|contain|include|give|specify|"
+    r"specified|stated|mentioned|provided|available|answer|indicate|address|explicitly)\b|"
+    r"(?:you(?:'re| are) welcome|thank|thanks|let me know|feel free|is there anything|if you have (?:any|more|further|other)|"
+    r"i hope)\b)"
+)
+
+CAPITALISED = r"(?<![\w'’])[^\W\d_a-zß-öø-ÿ](?:[\w'’.-]*\w)?"
+NAME = re.compile(rf"{CAPITALISED}(?:[ -]{CAPITALISED})*")
+CLAUSE = re.compile(
+    r"[;:()\[\]—–?!]|\.(?=\s)|,(?=\s)|\s-\s|"
+    r"(?<!hundred )(?<!thousand )\b(?:and|y)\b(?! a half| medi[oa])|"
+    r"\b(?:but|while|whereas|against|although|though|unless|because|when|e|pero|mientras|aunque|sino)\b",
+    re.IGNORECASE,
+)
+FROM_TO = re.compile(r"(\bfrom\b[^,;:]*?)\bto\b", re.IGNORECASE)
+DATE_COMMA = re.compile(r"(?<=\d),(?=\s\d{4}\b)")
+CURRENCIES = {"£": "pound", "€": "euro", "¥": "yen"}
+DETERMINERS = frozenset("the a an of in on his her their its my our el la los las un una de en su sus".split())
+PASSIVE = frozenset("is are was were be been being fue fueron es son sera seran sido ser queda quedo".split())
+BY = frozenset("by por".split())
+PREPOSITIONS = frozenset(
+    "in on at to from for with of over under after before during into through off near around across about against since"
+    " until en a de con para desde hasta sobre tras ante bajo durante hacia".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word that carries meaning. `at`: its place among all words; `clause`: the one it stands in.
+
+    `run`: for names, the place of the first word of the name, so that the words of one name belong together.
+    """
+
+    key: str
+    kind: Kind
+    word: str
+    at: int
+    clause: int
+    unit: str = ""
+    run: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`words`: all folded words; `negations`: how many stand in each clause."""
+
+    text: str
+    words: tuple[str, ...]
+    tokens: tuple[Token, ...]
+    negations: tuple[int, ...]
+    quantities: frozenset[str]
+    spanish: bool
+
+    @property
+    def keys(self) -> frozenset[str]:
+        return frozenset(t.key for t in self.tokens)
+
+    @property
+    def names(self) -> tuple[frozenset[str], ...]:
+        runs: dict[int, set[str]] = defaultdict(set)
+        for t in self.tokens:
+            if t.kind == "name":
+                runs[t.run].add(t.key)
+        return tuple(frozenset(run) for run in runs.values())
+
+    @property
+    def numbers(self) -> frozenset[str]:
+        return frozenset(t.key for t in self.tokens if t.kind in ("number", "year"))
+
+
+@lru_cache(maxsize=READ)
+def read(text: str) -> Claim:
+    return _Reader(plain(text)).claim()
+
+
+def claims_nothing(sentence: str) -> bool:
+    """Whether a sentence only says that nothing is known, or is polite."""
+    return bool(NOTHING_CLAIMED.match(plain(sentence).lower().replace("’", "'")))
+
+
+def key_of(word: str) -> str:
+    """What a folded word is compared by."""
+    if word in UNITS or word in WEEKDAYS or word in SEASONS:
+        return UNITS.get(word) or WEEKDAYS.get(word) or SEASONS[word]
+    base = IRREGULAR.get(word) or IRREGULAR.get(word.removesuffix("s")) or word
+    base = UNITS.get(_singular(base), base)
+    return _ALIKE.get(stem(base), stem(base))
+
+
+def _singular(word: str) -> str:
+    return word[:-2] if word.endswith(("ches", "xes")) else word.removesuffix("s") if len(word) > 3 else word
+
+
+_ALIKE = {stem(IRREGULAR.get(word, word)): stem(IRREGULAR.get(first, first)) for word, first in ALIKE.items()}
+
+
+class _Reader:
+    """One text on its way to a Claim."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        lowered = re.findall(r"\w+", text.lower())
+        spanish, english = (sum(w in marks for w in lowered) for marks in (SPANISH_MARKS, ENGLISH_MARKS))
+        self.spanish = spanish > english
+        self.stop = SPANISH_STOP_WORDS if self.spanish else STOP_WORDS
+        self.names = self._names()
+
+    def claim(self) -> Claim:
+        all_words: list[str] = []
+        tokens: list[Token] = []
+        negations: list[int] = []
+        for clause in self._clauses():
+            folded = fold(clause).split()
+            new = list(self._tokens(folded, len(all_words), len(negations)))
+            denied = self._denied(folded)
+            all_words += folded
+            if new and (any(t.kind == "word" for t in new) or not tokens):
+                tokens += new
+                negations.append(denied)
+            elif negations:  # a mere list item belongs to what stands before it
+                tokens += [Token(t.key, t.kind, t.word, t.at, len(negations) - 1, t.unit, t.run) for t in new]
+                negations[-1] += denied
+            else:
+                negations.append(denied)
+        joined = " ".join(all_words)
+        quantities = frozenset(name for name, pattern in _QUANTITIES if pattern.search(joined))
+        return Claim(self.text, tuple(all_words), tuple(tokens), tuple(negations), quantities, self.spanish)
+
+    def _denied(self, folded: Sequence[str]) -> int:
+        """How often a clause denies. Spanish says it twice (no … nunca); "neither … nor" and "not only" are told apart."""
+        plainly = NO_DENIAL.sub(" ", " ".join(folded)).split()
+        denied = sum(w in NEGATIONS for w in plainly) + plainly.count("t")  # the end of "didn't"
+        denied -= 1 if "neither" in plainly and "nor" in plainly else 0
+        return (min(denied, 1) if self.spanish else denied) + sum(stem(w) in _DENIALS for w in plainly)
+
+    def _clauses(self) -> Iterator[str]:
+        text = DATE_COMMA.sub("", self.text)
+        for sign, name in CURRENCIES.items():
+            text = re.sub(rf"{sign}\s?(\d[\d.,]*(?: (?:million|billion|trillion|bn|mn)\b)?)", rf"\1 {name}", text)
+        text = FROM_TO.sub(r"\1; to", text)
+        yield from (part for part in CLAUSE.split(text) if part and part.strip())
+
+    def _names(self) -> dict[str, int]:
+        """The folded words of the names, each with the number of its name."""
+        names: dict[str, int] = {}
+        for number, found in enumerate(NAME.finditer(self.text)):
+            run = [w for w in words(found.group()) if w not in STOP_WORDS and w not in self.stop]
+            opens = found.start() == 0 or self.text[: found.start()].rstrip()[-1:] in ".!?:"
+            if opens and len(run) == 1 and _is_common(run[0]):
+                continue
+            for word in run:
+                if not _date_word(word):
+                    names.setdefault(word, number)
+        return names
+
+    def _tokens(self, folded: Sequence[str], offset: int, clause: int) -> Iterator[Token]:
+        for place, word in enumerate(folded):
+            at = offset + place
+            after = folded[place + 1] if place + 1 < len(folded) else ""
+            if re.fullmatch(r"\d[\d.,]*", word):
+                if word in ("0", "1") and not re.search(rf"(?<!\d){word}(?!\d)", self.text):
+                    continue  # "one" as a pronoun
+                if after in MONTHS:
+                    yield Token(f"{word}th", "day", word, at, clause)
+                elif re.fullmatch(r"1\d{3}|20\d{2}", word) and key_of(after) not in _UNIT_KEYS and "," not in word:
+                    yield Token(word, "year", word, at, clause)
+                else:
+                    yield Token(word, "number", word, at, clause, self._unit(folded, place))
+            elif re.fullmatch(r"\d+th", word):
+                yield Token(word, "ordinal", word, at, clause)
+            elif (date := _date_word(word)) and word not in ("second", "may"):
+                yield Token(date, "date", word, at, clause)
+            elif word in self.names and word not in SIDES:
+                yield Token(
+                    key_of(word) if self.spanish else stem(word), "name", word, at, clause, "", self.names[word]
+                )
+            elif word in SIDES:
+                yield Token(SIDES[word], "side", word, at, clause)
+            elif word not in self.stop and len(word) > 1:
+                yield Token(key_of(word), "word", word, at, clause)
+
+    def _unit(self, folded: Sequence[str], place: int) -> str:
+        """The unit of the number at `place`: one of the next two words, or a currency before it."""
+        for word in folded[place + 1 : place + 3]:
+            if (key := key_of(word)) in _UNIT_KEYS:
+                return key
+            if word not in ("de", "of", "square", "cubic", "us"):
+                break
+        return ""
+
+
+def _is_common(word: str) -> bool:
+    """Whether a word at the head of a sentence is likely none of its names."""
+    known = IRREGULAR.keys() | ALIKE.keys() | UNITS.keys() | _OPPOSITE_WORDS
+    return (
+        word in known
+        or word.removesuffix("s") in known
+        or word.endswith(("ing", "tion", "tions", "ment", "ness", "ly"))
+    )
+
+
+def _date_word(word: str) -> str:
+    return word if word in MONTHS or word in PARTS_OF_DAY else WEEKDAYS.get(word) or SEASONS.get(word) or ""
+
+
+_DENIALS = frozenset(stem(word) for word in DENIALS)
+_UNIT_KEYS = frozenset(UNITS.values())
+_QUANTITIES = tuple((name, re.compile(pattern)) for name, pattern in QUANTITIES)
+_OPPOSITE_WORDS = frozenset(word for sides in OPPOSITES for side in sides for word in side.split())
+_OPPOSITE_KEYS = tuple(tuple(frozenset(key_of(w) for w in side.split()) for side in sides) for sides in OPPOSITES)
+
+
+# -- what of a claim another text holds --------------------------------------------------------------------------------
+
+
+def found_in(said: Claim, held: Claim) -> dict[int, tuple[Token, ...]]:
+    """For each token of `said`, by its number, the tokens of `held` that say it; those without one are left out."""
+    by_key: dict[str, list[Token]] = defaultdict(list)
+    by_prefix: dict[str, list[Token]] = defaultdict(list)
+    for t in held.tokens:
+        by_key[t.key].append(t)
+        if t.kind in ("word", "name"):
+            by_prefix[t.word[:PREFIX]].append(t)
+    found: dict[int, tuple[Token, ...]] = {}
+    for i, token in enumerate(said.tokens):
+        same = by_key.get(token.key) or by_key.get(
+            token.key.removesuffix("th") if token.kind in ("ordinal", "day") else "", []
+        )
+        if not same and token.kind in ("word", "name"):
+            same = [t for t in by_prefix.get(token.word[:PREFIX], ()) if _cognate(token, t)]
+        if same:
+            found[i] = tuple(same)
+    return found
+
+
+def _cognate(a: Token, b: Token) -> bool:
+    if min(len(a.word), len(b.word)) <= PREFIX or a.key in _UNIT_KEYS or b.key in _UNIT_KEYS:
+        return False
+    shared = next((i for i, (x, y) in enumerate(zip(a.word, b.word, strict=False)) if x != y), PREFIX + REST)
+    shared = min(shared, len(a.word), len(b.word))
+    rest = max(len(a.word), len(b.word)) - shared
+    if "name" in (a.kind, b.kind):  # Iceland and Icelandic, but not Andersen and Anderson
+        return shared == min(len(a.word), len(b.word)) and rest <= REST
+    return shared >= max(PREFIX, rest) and rest <= REST
+
+
+# -- what contradicts --------------------------------------------------------------------------------------------------
+
+
+def contradictions(said: Claim, held: Sequence[Claim]) -> frozenset[Conflict]:
+    """What the texts say otherwise than the sentence. Each is compared by itself, best first."""
+    matched = [found_in(said, h) for h in held]
+    conflicts: set[Conflict] = set()
+    for h, m in zip(held, matched, strict=True):
+        if _swapped_roles(said, h, m):
+            conflicts.add("role")
+        if _other_unit(said, h, m):
+            conflicts.add("unit")
+    if _opposed(said, held, matched):
+        conflicts.add("opposite")
+    if _negated_otherwise(said, held, matched):
+        conflicts.add("negation")
+    if _other_quantity(said, held):
+        conflicts.add("quantity")
+    if _fact_of_another(said, held, matched):
+        conflicts.add("place of a fact")
+    return frozenset(conflicts)
+
+
+Found = Mapping[int, tuple[Token, ...]]
+
+
+def _other_unit(said: Claim, held: Claim, found: Found) -> bool:
+    """Whether a figure is there, but of something else in every place."""
+    for i, token in enumerate(said.tokens):
+        if token.kind == "number" and token.unit and i in found:
+            units = {t.unit for t in found[i] if t.kind == "number"}
+            if units and token.unit not in units and "" not in units:
+                return True
+    return False
+
+
+def _opposed(said: Claim, held: Sequence[Claim], matched: Sequence[Found]) -> bool:
+    """Whether the sentence has a word, not said by the texts, whose opposite they say."""
+    keys = frozenset[str]().union(*(h.keys for h in held))
+    all_words = frozenset(w for h in held for w in h.words)
+    for i, token in enumerate(said.tokens):
+        if any(i in m for m in matched):
+            continue
+        for one, other in _OPPOSITE_KEYS:
+            for mine, theirs in ((one, other), (other, one)):
+                if token.key in mine and not mine & keys and theirs & keys and not theirs & said.keys:
+                    return True
+        for prefix in ("un", "in", "im", "il", "dis", "non"):
+            if prefix + token.word in all_words or (
+                token.word.startswith(prefix) and token.word[len(prefix) :] in all_words and len(token.word) > 5
+            ):
+                return True
+    return False
+
+
+def _negated_otherwise(said: Claim, held: Sequence[Claim], matched: Sequence[Found]) -> bool:
+    """Whether a clause of the sentence denies what the clause that says most of it states, or the other way round."""
+    if any(_without(said, token) != _without(held[0], t) for token, t in _pairs(said, matched[0])):
+        return True
+    for number, denied in enumerate(said.negations):
+        mine = [i for i, t in enumerate(said.tokens) if t.clause == number and t.kind != "number"]
+        best: tuple[float, int] | None = None
+        for h, m in zip(held, matched, strict=True):
+            for clause, there in enumerate(h.negations):
+                shared = [i for i in mine if any(t.clause == clause for t in m.get(i, ()))]
+                size = sum(t.clause == clause for t in h.tokens) or 1
+                value = len(shared) + 0.5 * len(shared) / size
+                if shared and (best is None or value > best[0]):
+                    best = (value, there)
+        if best is not None and denied % 2 != best[1] % 2:
+            return True
+    return False
+
+
+def _pairs(said: Claim, found: Found) -> Iterator[tuple[Token, Token]]:
+    """Each token of the sentence that stands once in the text, beside the one there."""
+    yield from ((said.tokens[i], there[0]) for i, there in found.items() if len(there) == 1)
+
+
+def _without(claim: Claim, token: Token) -> bool:
+    return bool(WITHOUT & set(claim.words[max(0, token.at - 2) : token.at]))
+
+
+def _other_quantity(said: Claim, held: Sequence[Claim]) -> bool:
+    theirs = frozenset[str]().union(*(h.quantities for h in held))
+    mine = said.quantities
+    for one, other in (BOUNDS, BOUNDS[::-1]):
+        if mine & one and theirs & other and not theirs & one:
+            return True
+    open_ = mine - theirs
+    if "only" in open_ and len(mine) == 1 and theirs:
+        return True
+    return bool(open_ & (SWEEPING | {"some"}) and theirs - {"at least", "more", "at most", "less"} - mine) or bool(
+        open_ & {"all"} and not theirs & {"both"}
+    )
+
+
+def _fact_of_another(said: Claim, held: Sequence[Claim], matched: Sequence[Found]) -> bool:
+    """Whether a figure, date, name or side stands where the texts speak of something else.
+
+    That is so where another of its kind stands in a clause of which the sentence says more than of the fact's own.
+    """
+    for i, token in enumerate(said.tokens):
+        if token.kind == "word":
+            continue
+        here = [j for j, t in enumerate(said.tokens) if t.clause == token.clause and not _one(t, token)]
+        if not any(said.tokens[j].kind == "word" for j in here):
+            here = [j for j, t in enumerate(said.tokens) if not _one(t, token)]
+        own, rival = 0.0, 0.0
+        seen = False
+        for h, m in zip(held, matched, strict=True):
+            places = {t.clause for t in m.get(i, ())}
+            seen = seen or bool(places)
+            for clause in range(len(h.negations)):
+                share = _share_said(h, m, here, clause, token)
+                if share is None:
+                    continue
+                if clause in places:
+                    own = max(own, share)
+                elif any(t.clause == clause and _rivals(t, token, said, here) for t in h.tokens):
+                    rival = max(rival, share)
+        if seen and rival > own + SAID_MORE:
+            return True
+    return False
+
+
+def _one(a: Token, b: Token) -> bool:
+    """Whether both are words of one name, or the same word."""
+    return a is b or (a.kind == b.kind == "name" and a.run == b.run)
+
+
+def _share_said(held: Claim, found: Found, here: Sequence[int], clause: int, fact: Token) -> float | None:
+    """How much of a clause, facts of the kind left out, the tokens `here` say; None where there is nothing else."""
+    others = {t.at for t in held.tokens if t.clause == clause and not (t.kind == fact.kind and fact.kind != "name")}
+    if not others:
+        return None
+    told = {t.at for i in here for t in found.get(i, ()) if t.clause == clause}
+    return len(told & others) / len(others)
+
+
+def _rivals(other: Token, fact: Token, said: Claim, here: Sequence[int]) -> bool:
+    """Whether the one could stand where the other does, and is not said there as well."""
+    if other.kind != fact.kind or other.key == fact.key or (other.unit and fact.unit and other.unit != fact.unit):
+        return False
+    return all(said.tokens[j].key != other.key for j in here)
+
+
+def _swapped_roles(said: Claim, held: Claim, found: Found) -> bool:
+    """Whether who did something and whom it was done to have changed places around a word that both have."""
+    by_place = {t.at: {other.at for other in found.get(i, ())} for i, t in enumerate(said.tokens)}
+    for i, verb in enumerate(said.tokens):
+        if verb.kind != "word" or not found.get(i) or _is_noun(said, verb):
+            continue
+        mine = _roles(said, verb)
+        if all(_swapped(mine, _roles(held, there), by_place) for there in found[i]):
+            return True
+    return any(_turned(said, held, token, found.get(i, ())) for i, token in enumerate(said.tokens))
+
+
+def _swapped(mine: "Roles", theirs: "Roles", by_place: Mapping[int, set[int]]) -> bool:
+    if mine.passive and not mine.agents:
+        return bool(theirs.acts_on and mine.subject is not None and by_place[mine.subject] & theirs.agents)
+    taken = any(by_place[at] & theirs.others for at in mine.agents)
+    return taken and any(by_place[at] & theirs.agents for at in mine.others)
+
+
+def _turned(said: Claim, held: Claim, token: Token, places: Sequence[Token]) -> bool:
+    """Whether what the one is from is what the other is to."""
+    turned = {"from": "to", "to": "from"}.get(_preposition(said, token), "")
+    return bool(turned and places) and all(_preposition(held, t) == turned for t in places)
+
+
+def _preposition(claim: Claim, token: Token) -> str:
+    if token.kind == "number":
+        return ""
+    before = {t.at for t in claim.tokens if not _one(t, token)}
+    for at in range(token.at - 1, max(token.at - 5, -1), -1):
+        if at in before:
+            return ""
+        if claim.words[at] in ("from", "to"):
+            return claim.words[at]
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Around one verb, the places of the words for who does it, and for all else.
+
+    `subject`: what stands before a passive; `acts_on`: an object follows, without a preposition.
+    """
+
+    agents: frozenset[int]
+    others: frozenset[int]
+    passive: bool = False
+    subject: int | None = None
+    acts_on: bool = False
+
+
+def _roles(claim: Claim, verb: Token) -> Roles:
+    clause = [t.at for t in claim.tokens if t.clause == verb.clause and t.at != verb.at]
+    before, after = [at for at in clause if at < verb.at], [at for at in clause if at > verb.at]
+    helped = any(w in PASSIVE for w in claim.words[max(0, verb.at - 3) : verb.at])
+    if _is_participle(verb.word):
+        end = after[-1] + 1 if after else verb.at + 1
+        by = next((at for at in range(verb.at + 1, end) if claim.words[at] in BY), None)
+        if by is not None and not any(verb.at < at < by and _is_participle(claim.words[at]) for at in after):
+            stop = next((at for at in range(by + 1, end) if claim.words[at] in PREPOSITIONS), end)
+            agents = {at for at in after if by < at < stop}
+            return Roles(frozenset(agents), frozenset(clause) - agents, passive=True)
+        if helped:
+            return Roles(frozenset(), frozenset(clause), passive=True, subject=before[-1] if before else None)
+    if not before and verb.clause:
+        before = [t.at for t in claim.tokens if t.clause == verb.clause - 1]
+    acts_on = bool(after) and not any(w in PREPOSITIONS for w in claim.words[verb.at + 1 : after[0]])
+    return Roles(frozenset(before), frozenset(after), acts_on=acts_on)
+
+
+def _is_participle(word: str) -> bool:
+    return word.endswith(("ed", "en", "ado", "ada", "ados", "adas", "ido", "ida", "idos", "idas")) or (
+        word in IRREGULAR and IRREGULAR[word] != word
+    )
+
+
+def _is_noun(claim: Claim, token: Token) -> bool:
+    return token.at > 0 and claim.words[token.at - 1] in DETERMINERS
