@@ -90,10 +90,19 @@ class SearchRequest(BaseModel):
     sources: list[str] = []
 
 
+class DiagnoseRequest(BaseModel):
+    model_config = Body
+    question: Text
+    expected: Text = Field(description="a sentence of the documents that the answer should rest on")
+
+
 class IngestRequest(BaseModel):
     model_config = Body
     paths: list[str] = Field(description="absolute paths on this machine")
     prune: bool = False
+    only: list[str] | None = Field(
+        default=None, description="of what lies under the paths, only these files and folders"
+    )
 
 
 class RemoveRequest(BaseModel):
@@ -202,6 +211,10 @@ def create_app(rag: Rag | Opening, *, token: str | None = None, host: str = "127
     @app.post("/v1/search", summary="The best passages", responses=problems)
     def search(body: SearchRequest) -> dict[str, Any]:
         return {"passages": [hit.as_dict() for hit in opened().search(body.query, body.k, body.sources)]}
+
+    @app.post("/v1/diagnose", summary="Where a sentence was lost on its way into the answer", responses=problems)
+    def diagnose(body: DiagnoseRequest) -> dict[str, Any]:
+        return opened().diagnose(body.question, body.expected).as_dict()
 
     @app.get("/v1/documents", summary="What is indexed")
     def documents() -> dict[str, Any]:
@@ -340,7 +353,9 @@ def _ingesting(opened: Callable[[], Rag], body: IngestRequest, turn: Lock) -> As
             put(("progress", {"done": p.done, "total": p.total, "path": p.path}))
 
         with turn:
-            report = opened().ingest([Path(path) for path in body.paths], prune=body.prune, progress=progress)
+            only = None if body.only is None else set(map(Path, body.only))
+            paths = [Path(path) for path in body.paths]
+            report = opened().ingest(paths, prune=body.prune, only=only, progress=progress)
         put(("done", report.as_dict()))
 
     return _from_thread(work)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from typing import Literal
 
 from rag.chunking import plain
@@ -40,6 +41,11 @@ SPANISH_STOP_WORDS = frozenset(
 # What is written often and settles which of the two languages a sentence is in.
 SPANISH_MARKS = frozenset("el la los las de del en que y un una es fue por para con se su al lo como más no".split())
 ENGLISH_MARKS = frozenset("the of and to in is was were are by for with that a an on at from it its not be had".split())
+
+SPANISH_ENDINGS = (
+    "aciones acion amiento imiento aremos ieron iendo aban aron ando adas ados idas idos ada ado ida ido aba ara era ira"
+    " aran eran iran ian ia io ar er ir an en os as es o a e s".split()
+)
 
 IRREGULAR = _members(
     "be been|beat beaten|become became|begin began begun|bite bit bitten|blow blew blown|break broke broken|bring brought|"
@@ -159,7 +165,7 @@ WITHOUT = frozenset({"without", "sin"})
 WEEKDAYS = _members(
     "monday lunes|tuesday martes|wednesday miercoles|thursday jueves|friday viernes|saturday sabado|sunday domingo"
 )
-SEASONS = _members("spring primavera|summer verano|autumn fall otono|winter invierno")
+SEASONS = _members("spring primavera|summer verano|autumn otono|winter invierno")
 MONTHS = frozenset("january february march april may june july august september october november december".split())
 SIDES = _members("north northern norte|south southern sur|east eastern|west western oeste")
 PARTS_OF_DAY = frozenset("noon midnight morning evening afternoon".split())
@@ -271,20 +277,37 @@ def claims_nothing(sentence: str) -> bool:
     return bool(NOTHING_CLAIMED.match(plain(sentence).lower().replace("’", "'")))
 
 
-def key_of(word: str) -> str:
+def key_of(word: str, spanish: bool = False) -> str:
     """What a folded word is compared by."""
     if word in UNITS or word in WEEKDAYS or word in SEASONS:
         return UNITS.get(word) or WEEKDAYS.get(word) or SEASONS[word]
     base = IRREGULAR.get(word) or IRREGULAR.get(word.removesuffix("s")) or word
     base = UNITS.get(_singular(base), base)
-    return _ALIKE.get(stem(base), stem(base))
+    root = _spanish_stem(base) if spanish else stem(base)
+    return _ALIKE.get(root, root)
+
+
+def _spanish_stem(word: str) -> str:
+    """A crude common stem; only ever compared with itself, but for the words of ALIKE."""
+    return next((word[: -len(e)] for e in SPANISH_ENDINGS if word.endswith(e) and len(word) - len(e) >= 4), word)
+
+
+@lru_cache(maxsize=READ)
+def _cognate_form(word: str) -> str:
+    """The word as its cousin in the other language would be spelt: nacional as national, clásico as classic."""
+    word = re.sub(r"^es(?=[cpt])", "s", re.sub(r"ci(?=[oa])", "ti", word).replace("ph", "f").replace("y", "i"))
+    return re.sub(r"([^\W\d_aeiou])\1", r"\1", word)
 
 
 def _singular(word: str) -> str:
     return word[:-2] if word.endswith(("ches", "xes")) else word.removesuffix("s") if len(word) > 3 else word
 
 
-_ALIKE = {stem(IRREGULAR.get(word, word)): stem(IRREGULAR.get(first, first)) for word, first in ALIKE.items()}
+_ALIKE = {
+    root(IRREGULAR.get(word, word)): stem(IRREGULAR.get(first, first))
+    for root in (_spanish_stem, stem)
+    for word, first in ALIKE.items()
+}
 
 
 class _Reader:
@@ -329,7 +352,7 @@ class _Reader:
     def _clauses(self) -> Iterator[str]:
         text = DATE_COMMA.sub("", self.text)
         for sign, name in CURRENCIES.items():
-            text = re.sub(rf"{sign}\s?(\d[\d.,]*(?: (?:million|billion|trillion|bn|mn)\b)?)", rf"\1 {name}", text)
+            text = re.sub(rf"{sign}\s?(\d+(?:[.,]\d+)*(?: (?:million|billion|trillion|bn|mn)\b)?)", rf"\1 {name}", text)
         text = FROM_TO.sub(r"\1; to", text)
         yield from (part for part in CLAUSE.split(text) if part and part.strip())
 
@@ -370,7 +393,7 @@ class _Reader:
             elif word in SIDES:
                 yield Token(SIDES[word], "side", word, at, clause)
             elif word not in self.stop and len(word) > 1:
-                yield Token(key_of(word), "word", word, at, clause)
+                yield Token(key_of(word, self.spanish), "word", word, at, clause)
 
     def _unit(self, folded: Sequence[str], place: int) -> str:
         """The unit of the number at `place`: one of the next two words, or a currency before it."""
@@ -400,7 +423,10 @@ _DENIALS = frozenset(stem(word) for word in DENIALS)
 _UNIT_KEYS = frozenset(UNITS.values())
 _QUANTITIES = tuple((name, re.compile(pattern)) for name, pattern in QUANTITIES)
 _OPPOSITE_WORDS = frozenset(word for sides in OPPOSITES for side in sides for word in side.split())
-_OPPOSITE_KEYS = tuple(tuple(frozenset(key_of(w) for w in side.split()) for side in sides) for sides in OPPOSITES)
+_OPPOSITE_KEYS = tuple(
+    tuple(frozenset(key_of(w, spanish) for w in side.split() for spanish in (False, True)) for side in sides)
+    for sides in OPPOSITES
+)
 
 
 # -- what of a claim another text holds --------------------------------------------------------------------------------
@@ -413,27 +439,27 @@ def found_in(said: Claim, held: Claim) -> dict[int, tuple[Token, ...]]:
     for t in held.tokens:
         by_key[t.key].append(t)
         if t.kind in ("word", "name"):
-            by_prefix[t.word[:PREFIX]].append(t)
+            by_prefix[_cognate_form(t.word)[:PREFIX]].append(t)
     found: dict[int, tuple[Token, ...]] = {}
     for i, token in enumerate(said.tokens):
         same = by_key.get(token.key) or by_key.get(
             token.key.removesuffix("th") if token.kind in ("ordinal", "day") else "", []
         )
         if not same and token.kind in ("word", "name"):
-            same = [t for t in by_prefix.get(token.word[:PREFIX], ()) if _cognate(token, t)]
+            same = [t for t in by_prefix.get(_cognate_form(token.word)[:PREFIX], ()) if _cognate(token, t)]
         if same:
             found[i] = tuple(same)
     return found
 
 
 def _cognate(a: Token, b: Token) -> bool:
-    if min(len(a.word), len(b.word)) <= PREFIX or a.key in _UNIT_KEYS or b.key in _UNIT_KEYS:
+    one, other = _cognate_form(a.word), _cognate_form(b.word)
+    if min(len(one), len(other)) < PREFIX or a.key in _UNIT_KEYS or b.key in _UNIT_KEYS:
         return False
-    shared = next((i for i, (x, y) in enumerate(zip(a.word, b.word, strict=False)) if x != y), PREFIX + REST)
-    shared = min(shared, len(a.word), len(b.word))
-    rest = max(len(a.word), len(b.word)) - shared
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    rest = max(len(one), len(other)) - shared
     if "name" in (a.kind, b.kind):  # Iceland and Icelandic, but not Andersen and Anderson
-        return shared == min(len(a.word), len(b.word)) and rest <= REST
+        return shared == min(len(one), len(other)) and rest <= REST
     return shared >= max(PREFIX, rest) and rest <= REST
 
 

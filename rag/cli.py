@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rag.pipeline import Rag
 
 FAILED, BAD_INPUT, DROPPED, SOME_FAILED = 1, 2, 3, 4
+SETTLED_MS = 300  # without a further change, before changed files are read
 STOPPED = 130  # by Ctrl-C, as shells count it
 HERE = Path(__file__).parent.parent
 SAMPLE = HERE / "seeds"
@@ -48,6 +49,8 @@ bench_app = typer.Typer(
     rich_markup_mode=None, help="Measure search and the support check on public sets.", no_args_is_help=True
 )
 app.add_typer(bench_app, name="bench")
+doctor_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+app.add_typer(doctor_app, name="doctor")
 
 HISTORY_FORM = '[{"role": "user" or "assistant", "content": "…"}, …]'
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -58,6 +61,7 @@ def ingest(
     paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders.", show_default=False)] = None,
     prune: Annotated[bool, typer.Option(help="Remove documents under PATHS whose files are gone.")] = False,
     sample: Annotated[bool, typer.Option("--sample", help="Bring in the sample corpus.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the folders until Ctrl-C, prune as well.")] = False,
     as_json: Json = False,
 ) -> None:
     """Bring files and folders into the index; what has not changed is left alone."""
@@ -67,12 +71,17 @@ def ingest(
     for path in paths:
         if not path.expanduser().exists():
             raise InputError(f"No such file or folder: {path}", "paths")
+        if watch and not path.expanduser().is_dir():
+            raise InputError(f"{path} is a file; --watch follows folders: name the one that it is in.", "paths")
+    show = _print_json if as_json else _print_ingest
+    if watch:
+        with _caller() as caller, contextlib.suppress(KeyboardInterrupt):
+            _follow(caller, paths, show)
+        _say("Stopped following.")
+        return
     with _caller() as caller, _progress("Reading") as report:
         result = caller.ingest(paths, prune, report)
-    if as_json:
-        _print_json(result)
-    else:
-        _print_ingest(result)
+    show(result)
     raise typer.Exit(SOME_FAILED if result["failed"] else 0)
 
 
@@ -310,9 +319,11 @@ def config(as_json: Json = False) -> None:
         print(f"{PREFIX}{o.name.upper()} = {_plain(o.value)}  ({o.origin})\n    {o.description}")
 
 
-@app.command()
-def doctor() -> None:
+@doctor_app.callback()
+def doctor(context: typer.Context) -> None:
     """Check that all that an answer needs is in place, and say what to do where it is not."""
+    if context.invoked_subcommand:
+        return
     from rag.doctor import examine
 
     findings = examine(_settings())
@@ -321,6 +332,25 @@ def doctor() -> None:
             f"{'ok  ' if finding.ok else 'MISS'}  {finding.what}" + ("" if finding.ok else f"\n      {finding.remedy}")
         )
     raise typer.Exit(0 if all(f.ok for f in findings) else FAILED)
+
+
+@doctor_app.command("miss")
+def doctor_miss(
+    question: Annotated[str, typer.Option(help="What was asked.")],
+    expect: Annotated[str, typer.Option(help="A sentence of the documents that the answer should rest on.")],
+    as_json: Json = False,
+) -> None:
+    """Say where a sentence was lost on its way into the answer."""
+    _check(question)
+    with _caller() as caller:
+        found = caller.diagnose(question, expect)
+    if as_json:
+        _print_json(found)
+        return
+    for step in found["steps"]:
+        print(f"{'ok' if step['ok'] else 'no':4}{step['name']}: {step['found']}")
+    print(f"\nLost: {found['stage']}. {found['remedy']}" if found["remedy"] else "\nThe answer rests on it.")
+    _say(f"\nThe answer: {found['text']}")
 
 
 def main() -> None:
@@ -360,6 +390,35 @@ def _caller() -> "Iterator[Caller]":
         yield caller
     finally:
         caller.close()
+
+
+def _follow(caller: "Caller", paths: list[Path], show: Callable[[dict[str, Any]], None]) -> None:
+    """Ingests whatever changes under the folders, without end. What fails is told, and tried again when it changes."""
+    from watchfiles import watch
+
+    from rag.loading import settled
+
+    roots = [settled(path) for path in paths]
+    changed: set[Path] | None = None  # None: all of it, once the watcher runs, so that no change falls between
+    for changes in watch(*roots, watch_filter=None, step=SETTLED_MS, rust_timeout=SETTLED_MS, yield_on_timeout=True):
+        if changed is not None:
+            if not changes:
+                continue
+            changed |= {Path(path) for _, path in changes}
+        try:
+            with _progress("Reading") as report:
+                result = caller.ingest(roots, True, report, changed)
+        except RagError as error:
+            if changed is None:
+                raise
+            _say(f"Error: {error}")
+            continue
+        if changed is None:
+            show(result)
+            _say(f"Following {', '.join(map(str, paths))}. Ctrl-C ends it.")
+        elif any(result[name] for name in ("added", "updated", "removed", "failed")):
+            show(result)
+        changed = set()
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -33,7 +33,10 @@ class Caller(Protocol):
     def documents(self) -> list[dict[str, Any]]: ...
     def text(self, source: str) -> str: ...
     def remove(self, sources: Sequence[str]) -> None: ...
-    def ingest(self, paths: Sequence[Path], prune: bool, report: Report) -> dict[str, Any]: ...
+    def ingest(
+        self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None
+    ) -> dict[str, Any]: ...
+    def diagnose(self, question: str, expected: str) -> dict[str, Any]: ...
     def close(self) -> None: ...
 
 
@@ -65,9 +68,14 @@ class Local:
     def remove(self, sources: Sequence[str]) -> None:
         self.rag.remove(sources)
 
-    def ingest(self, paths: Sequence[Path], prune: bool, report: Report) -> dict[str, Any]:
-        done = self.rag.ingest(paths, prune=prune, progress=lambda p: report(p.done, p.total, p.path))
+    def ingest(
+        self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None
+    ) -> dict[str, Any]:
+        done = self.rag.ingest(paths, prune=prune, only=only, progress=lambda p: report(p.done, p.total, p.path))
         return done.as_dict()
+
+    def diagnose(self, question: str, expected: str) -> dict[str, Any]:
+        return self.rag.diagnose(question, expected).as_dict()
 
     def close(self) -> None:
         self.rag.close()
@@ -99,13 +107,20 @@ class Client:
     def remove(self, sources: Sequence[str]) -> None:
         self._call("POST", "/v1/documents/remove", json={"sources": list(sources)})
 
-    def ingest(self, paths: Sequence[Path], prune: bool, report: Report) -> dict[str, Any]:
-        body = {"paths": [str(path.expanduser().absolute()) for path in paths], "prune": prune}
+    def ingest(
+        self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None
+    ) -> dict[str, Any]:
+        body: dict[str, Any] = {"paths": [str(path.expanduser().absolute()) for path in paths], "prune": prune}
+        body["only"] = None if only is None else sorted(map(str, only))
         for name, data in self._events("/v1/ingest", body):
             if name == "done":
                 return data
             report(data["done"], data["total"], data["path"])
         raise StoreError("The server ended before the documents were in. Start it and ingest again.")
+
+    def diagnose(self, question: str, expected: str) -> dict[str, Any]:
+        body = {"question": question, "expected": expected}
+        return dict(self._call("POST", "/v1/diagnose", json=body).json())
 
     def close(self) -> None:
         self._http.close()

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from rag import generation
 from rag.attribution import Match, cite, match, status_of
 from rag.chunking import chunk, embedded_text, plain
 from rag.config import Settings
+from rag.diagnosis import Diagnosis, Journey, diagnose, holds_words, locate
 from rag.errors import EmptyIndexError, InputError, LoadError
 from rag.index import Entry, Index, Stored, import_store
 from rag.loading import Found, Skipped, detect_question_language, missing, parse, read, settled, sha256, walk
@@ -31,6 +32,7 @@ from rag.types import (
     Evidence,
     Hit,
     Message,
+    Place,
     Reason,
     Retrieved,
     Status,
@@ -148,14 +150,20 @@ class Rag:
     # -- documents ----------------------------------------------------------------------------------------------
 
     def ingest(
-        self, paths: Sequence[Path], *, prune: bool = False, progress: Callable[[Progress], None] = lambda _: None
+        self,
+        paths: Sequence[Path],
+        *,
+        prune: bool = False,
+        only: Set[Path] | None = None,
+        progress: Callable[[Progress], None] = lambda _: None,
     ) -> IngestReport:
         """Brings files and folders into the index; what has not changed is left alone.
 
         `prune` removes documents under `paths` whose files are gone. A bad file is reported and the rest goes on.
+        `only`: of what lies under `paths`, nothing but these files, and what is in these folders, is looked at.
         Raises InputError for a path that does not exist, StoreError, ModelError; what was stored before then stands.
         """
-        return _Ingest(self, progress).run(paths, prune)
+        return _Ingest(self, progress).run(paths, prune, only)
 
     def documents(self) -> list[Stored]:
         return self.index.documents()
@@ -195,12 +203,47 @@ class Rag:
         _check_question(question, "question")
         return _Asking(self, question, tuple(history), tuple(sources)).run()
 
+    def diagnose(self, question: str, expected: str) -> Diagnosis:
+        """Where the sentence `expected` was lost on its way into the answer to `question`. Raises RagError."""
+        _check_question(question, "question")
+        _check_question(expected, "expected")
+        if not words(expected):
+            raise InputError("The expected sentence holds no word.", "expected")
+        asking = _Asking(self, question, (), ())
+        *_, done = asking.run()
+        assert isinstance(done, Done)
+        near = [c.passage for c in self.index.candidates(self.embedder.embed_query(expected), expected)]
+        places = self._places(expected, dict.fromkeys(p.source for p in near))
+        if not places:
+            places = self._places(expected, [d.source for d in self.documents()])
+        way = Journey(
+            places=places,
+            near=near,
+            ranked=self._ranked(asking.understood, None),
+            sent=asking.evidence,
+            answer=done.answer,
+            gate=self.settings.gate,
+            check=self.settings.check,
+        )
+        return diagnose(expected, way)
+
+    def _places(self, expected: str, sources: Iterable[str]) -> list[Place]:
+        texts = ((source, self.index.text(source) or "") for source in sources)
+        return [
+            Place(source, start, end)
+            for source, text in texts
+            if holds_words(text, expected)
+            for start, end in locate(text, expected)
+        ]
+
     def _search(self, understood: Understood, only: Sequence[str] | None, k: int) -> list[Hit]:
+        return fold_duplicates(self._ranked(understood, only)[: 2 * k])[:k]
+
+    def _ranked(self, understood: Understood, only: Sequence[str] | None) -> list[Hit]:
         query = understood.query
         vector = self.embedder.embed_query(query)
         found = self.index.candidates(vector, query, only)
-        hits = rank(found, vector, query, language=understood.query_language, reads=self.embedder.reads)
-        return fold_duplicates(hits[: 2 * k])[:k]
+        return rank(found, vector, query, language=understood.query_language, reads=self.embedder.reads)
 
     def _understand(self, question: str, history: Sequence[Message]) -> Understood:
         languages = self.index.languages()
@@ -391,10 +434,13 @@ class _Ingest:
         self.gone: list[str] = []
         self.waiting: list[tuple[str, str]] = []  # (outcome, source) of what is in the batch
 
-    def run(self, paths: Sequence[Path], prune: bool) -> IngestReport:
+    def run(self, paths: Sequence[Path], prune: bool, only: Set[Path] | None = None) -> IngestReport:
         found: list[Found] = []
         for path in paths:
             for item in walk(path, self.rag.settings.max_file_mb * 1_000_000):
+                at = Path(item.path)
+                if only is not None and only.isdisjoint((at, *at.parents)):
+                    continue
                 if isinstance(item, Found):
                     found.append(item)
                 else:

@@ -356,7 +356,7 @@ def test_health_answers_while_an_answer_is_written(tmp_path: Path, corpus: Path)
 
     def reply(_: Sequence[Message]) -> str:
         going.set()
-        assert go.wait(20)
+        assert go.wait(60)
         return ANSWER
 
     with fake_rag(tmp_path / "home", FakeLLM(reply)) as rag:
@@ -364,17 +364,15 @@ def test_health_answers_while_an_answer_is_written(tmp_path: Path, corpus: Path)
         with served(create_app(rag)) as address:
             answers: list[httpx.Response] = []
             asking = [
-                threading.Thread(target=lambda p=p: answers.append(httpx.post(address + p, json=QUESTION, timeout=30)))
+                threading.Thread(target=lambda p=p: answers.append(httpx.post(address + p, json=QUESTION, timeout=90)))
                 for p in ("/v1/answer", "/v1/answer/stream")
             ]
             for thread in asking:
                 thread.start()
-            assert going.wait(10)
+            assert going.wait(30)
             for path in ("/health", "/v1/documents"):
-                started = time.monotonic()
-                assert httpx.get(address + path).status_code == 200
-                assert time.monotonic() - started < 1
-            assert answers == []
+                assert httpx.get(address + path, timeout=15).status_code == 200
+            assert answers == []  # both still under way
             go.set()
             for thread in asking:
                 thread.join(20)
@@ -394,11 +392,11 @@ def test_a_client_that_goes_away_stops_its_answer(tmp_path: Path, corpus: Path) 
                 while not next(lines).startswith("event: delta"):
                     pass
                 assert not llm.closed.is_set()
-            assert llm.closed.wait(5)
+            assert llm.closed.wait(30)
             llm.closed.clear()
             with pytest.raises(httpx.ReadTimeout):
                 client.post("/v1/answer", json=QUESTION, timeout=0.5)
-            assert llm.closed.wait(5)
+            assert llm.closed.wait(30)
             assert client.get("/health").json() == {"status": "ready"}
 
 
@@ -423,7 +421,7 @@ def test_a_client_that_goes_away_ends_its_ingest_and_keeps_what_is_finished(
                 lines = response.iter_lines()
                 while '"done": 5' not in next(lines):
                     pass
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 30
             while not rag.documents() and time.monotonic() < deadline:
                 time.sleep(0.05)
             stored = len(rag.documents())

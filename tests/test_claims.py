@@ -17,7 +17,7 @@ def missing(sentence: str, held: str) -> list[str]:
     [
         ("The mill was bought in 1887.", "In 1887 the mill was purchased."),
         ("It weighs 1.5 million kilos.", "It weighs 1,500,000 kilograms."),
-        ("El molino costó 4.200 euros en abril de 1950.", "The mill cost 4,200 euros in April 1950."),
+        ("El hospital recibió 4.200 euros en abril de 1950.", "The hospital received 4,200 euros in April 1950."),
         ("La constitución nacional fue adoptada.", "The national constitution was adopted."),
         ("They wrote about Icelandic poems.", "A poem written in Iceland."),
     ],
@@ -56,7 +56,7 @@ def test_the_same_in_other_words_contradicts_nothing(sentence: str, held: str) -
     [
         ("The fox was chased by the hen.", "The fox chased the hen.", "role"),
         ("The hen was larger than the fox.", "The fox was larger than the hen.", "role"),
-        ("La zorra fue perseguida por la gallina.", "La zorra persiguió a la gallina.", "role"),
+        ("La zorra fue derrotada por la gallina.", "La zorra derrotó a la gallina.", "role"),
         ("The cart was sold by Rell to Beck.", "Beck sold the cart to Rell.", "role"),
         ("The trip took six days.", "The trip took six hours.", "unit"),
         ("The cart cost £40.", "The cart cost $40.", "unit"),

@@ -77,8 +77,10 @@ def test_the_same_call_gives_the_same_result_in_this_process_and_over_http(rag: 
             caller.search("barley", 5, ["mill.txt"]),
             caller.documents(),
             caller.text("lighthouse.md"),
+            caller.diagnose(QUESTION, "He kept a goat."),
             caller.ingest([corpus], False, lambda *now: seen.append(now)),
             seen,
+            caller.ingest([corpus], False, lambda *_: None, {corpus / "mill.txt"}),
         ]
         caller.remove(["new.txt"])
         results.append(caller.documents())
@@ -88,7 +90,7 @@ def test_the_same_call_gives_the_same_result_in_this_process_and_over_http(rag: 
     with over_http(rag) as client:
         there = everything(client)
     assert there == here
-    assert here[6] == [[0, 3, "lighthouse.md"], [1, 3, "mill.txt"], [2, 3, "new.txt"], [3, 3, ""]]
+    assert here[7] == [[0, 3, "lighthouse.md"], [1, 3, "mill.txt"], [2, 3, "new.txt"], [3, 3, ""]]
 
 
 def test_bad_input_is_the_same_error_in_this_process_and_over_http(rag: Rag) -> None:
@@ -99,6 +101,7 @@ def test_bad_input_is_the_same_error_in_this_process_and_over_http(rag: Rag) -> 
         (lambda c: c.search("", 3), "query"),
         (lambda c: c.text("none.md"), "source"),
         (lambda c: c.remove(["none.md"]), "sources"),
+        (lambda c: c.diagnose(QUESTION, "?"), "expected"),
         (lambda c: c.ingest([Path("/no/such/folder")], False, lambda *_: None), "path"),
     ]
     with over_http(rag) as client:

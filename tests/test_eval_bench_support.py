@@ -81,7 +81,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     _write(tmp_path / "corpus.jsonl", {"doc_id": "m", "text": "T."})
     answer = {"id": "1", "question": "Q?", "response": "R.", "contexts": ["x"], "human": {"faithfulness": 1}}
     _write(tmp_path / "questions.jsonl", answer)
-    with pytest.raises(InputError, match="the text 'x', which corpus.jsonl lacks"):
+    with pytest.raises(InputError, match=r"the text 'x', which corpus\.jsonl lacks"):
         support(tmp_path)
 
 
