@@ -46,7 +46,9 @@ eval_app = typer.Typer(
 app.add_typer(documents_app, name="documents")
 app.add_typer(eval_app, name="eval")
 bench_app = typer.Typer(
-    rich_markup_mode=None, help="Measure search and the support check on public sets.", no_args_is_help=True
+    rich_markup_mode=None,
+    help="Measure search, answers and the support check on public question sets.",
+    no_args_is_help=True,
 )
 app.add_typer(bench_app, name="bench")
 doctor_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
@@ -91,6 +93,7 @@ def ask(
     as_json: Json = False,
     source: Annotated[list[str] | None, typer.Option(help="Only this document, or folder/. May be repeated.")] = None,
     history: Annotated[Path | None, typer.Option(help="A JSON file: [{role, content}, …], oldest first.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Also tell how the answer came about.")] = False,
 ) -> None:
     """Answer a question from the documents. The answer goes to stdout, its sources to stderr."""
     _check(question)
@@ -98,10 +101,15 @@ def ask(
     with _caller() as caller:
         events = caller.stream(question, turns, source or [])
         answer = _last(events) if as_json else _show_stream(events)
+        trace = caller.trace(answer["id"]) if explain else None
     if as_json:
-        _print_json(answer)
-    else:
-        _print_sources(answer)
+        _print_json(answer | ({"trace": trace} if trace else {}))
+        return
+    _print_sources(answer)
+    if trace:
+        from rag.tracing import as_trace, explained
+
+        _say(f"\n{explained(as_trace(trace))}")
 
 
 @app.command()
@@ -289,6 +297,51 @@ def bench_support(
     else:
         wide = None if sys.stdout.isatty() else 140
         print_support(results, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]))
+
+
+@bench_app.command("answers")
+def bench_answers(
+    dirs: Annotated[list[Path], typer.Argument(help="Folders with documents/ or corpus.jsonl, and questions.jsonl.")],
+    questions: Annotated[str | None, typer.Option(help="Another question file of the set.")] = None,
+    closed: Annotated[
+        bool, typer.Option("--closed", help="Each question is answered from its own passages alone.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="Only this many questions of each set, half of them answerable.", min=1)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the rows; default: bench/answers in RAG_HOME.")] = None,
+    as_json: Json = False,
+) -> None:
+    """How right the answers to question sets are, how well they are cited, and what is refused."""
+    from rich.console import Console
+
+    from eval.bench_answers import answers, answers_as_json, print_answers, read_answer_set
+
+    settings = _settings()
+    sets = [read_answer_set(folder, questions, limit) for folder in dirs]
+    rows = out or settings.home / "bench" / "answers"
+    with _progress("Starting", unit="steps") as report:
+        results = [
+            answers(
+                s,
+                settings,
+                out=rows,
+                given=closed,
+                resume=resume,
+                progress=lambda now, done, n: report(done, n, now),
+            )
+            for s in sets
+        ]
+    if as_json:
+        _print_json(answers_as_json(results))
+    else:
+        wide = None if sys.stdout.isatty() else 140
+        print_answers(results, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]), model=settings.llm)
+    failed = sum(row.error is not None for result in results for row in result.rows)
+    if failed:
+        _say(f"{failed} questions failed: see {rows}. --resume asks them again.")
+    raise typer.Exit(FAILED if failed else 0)
 
 
 @app.command()
