@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from eval.metrics import Estimate, estimate, interval
+from eval.metrics import Estimate, auroc, estimate, interval
 from rag.attribution import match
 from rag.chunking import split_sentences
 from rag.claims import claims_nothing
@@ -119,7 +119,7 @@ def rated_measures(texts: Mapping[str, Text], rated: Sequence[Rated]) -> dict[st
     wrong = human < UNFAITHFUL
     return {
         "spearman": _over_draws(lambda drawn: spearman(scores[drawn], human[drawn]), len(rated)),
-        "auroc": _over_draws(lambda drawn: auroc(scores[drawn], wrong[drawn]), len(rated)),
+        "auroc": auroc(list(scores[~wrong]), list(scores[wrong])),
     }
 
 
@@ -135,17 +135,10 @@ def answer_score(response: str, evidence: Sequence[Evidence], question: str, rar
 
 
 def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Rank correlation; equal values share the mean of their ranks."""
-    ranks = np.corrcoef(_ranks(a), _ranks(b))
-    return float(ranks[0, 1])
-
-
-def auroc(scores: NDArray[np.float64], wrong: NDArray[np.bool_]) -> float:
-    """The chance that a wrong one scores less than a right one (Mann-Whitney); nan where there is but one kind."""
-    n_wrong, n_right = int(wrong.sum()), int((~wrong).sum())
-    if not n_wrong or not n_right:
+    """Rank correlation; equal values share the mean of their ranks. nan where all of one side are equal."""
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
-    return float((_ranks(scores)[~wrong].sum() - n_right * (n_right + 1) / 2) / (n_wrong * n_right))
+    return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
 
 
 def support_as_json(results: Sequence[Result]) -> dict[str, dict[str, dict[str, float | int | None]]]:

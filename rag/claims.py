@@ -294,7 +294,7 @@ def _spanish_stem(word: str) -> str:
 
 @lru_cache(maxsize=READ)
 def _cognate_form(word: str) -> str:
-    """The word as its cousin in the other language would be spelt: nacional as national, clásico as classic."""
+    """The word as its cousin in the other language would be spelt: racional as rational, clásico as classic."""
     word = re.sub(r"^es(?=[cpt])", "s", re.sub(r"ci(?=[oa])", "ti", word).replace("ph", "f").replace("y", "i"))
     return re.sub(r"([^\W\d_aeiou])\1", r"\1", word)
 
