@@ -17,6 +17,11 @@ ALIKE = 0.1  # least share, names left out, that evidence must hold to stand bes
 NAMED = 0.1  # what a name or number counts on top of its weight as a word
 MOST_CITATIONS = 3
 BEFORE = 2  # sentences of the passage before the evidence that its pronouns may point to
+LIGHT = 0.3  # what a word weighs that says little by itself
+LIGHT_WORDS = frozenset(
+    "amount amounts back become becomes became come comes came comparison compared every fewer get gets got go goes going gone"
+    " less lugar make makes made must number numero per place since take takes taken took tendra went within way".split()
+)
 NEAR = 8  # words between two neighbours of a sentence that evidence says together
 UNSUPPORTED_SCORE = 0.8  # what is left of the score of a sentence that nothing supports
 
@@ -148,7 +153,12 @@ def cite(evidence: Evidence, support: Support, number: int) -> Citation:
 
 def _weights(said: Claim, asked: Claim, rarity: Mapping[str, float] | None) -> dict[str, float]:
     """Key -> its share of the sentence; words that the question had already count half."""
-    raw = {t.key: (rarity or {}).get(t.word, 1.0) * (0.5 if t.key in asked.keys else 1.0) for t in said.tokens}
+    raw = {
+        t.key: (rarity or {}).get(t.word, 1.0)
+        * (0.5 if t.key in asked.keys else 1.0)
+        * (LIGHT if t.word in LIGHT_WORDS else 1)
+        for t in said.tokens
+    }
     total = sum(raw.values()) or 1.0
     return {key: value / total for key, value in raw.items()}
 

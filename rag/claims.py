@@ -6,8 +6,8 @@ are read, also against each other; of other languages the words, figures and nam
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import takewhile
 from typing import Literal
@@ -19,9 +19,12 @@ from rag.retrieval import STOP_WORDS, stem, words
 Kind = Literal["word", "name", "number", "year", "date", "day", "ordinal", "side"]
 Conflict = Literal["fact", "unit", "negation", "opposite", "quantity", "role", "place of a fact"]
 
+NEAREST = 2  # words around a fact that tell whose it is
+TIMES = frozenset({"year", "day", "date"})
 SAID_MORE = 0.1  # by how much more of another clause a sentence must say, to be taken as about that clause
 READ = 20_000  # texts kept as read: the evidence of one sentence is that of the next
 PREFIX = 5  # letters: constitution and constitución meet
+DOUBLED = re.compile(r"([bdgmnprt])\1$")  # admitted, admit
 REST = 5  # letters that may follow a common prefix
 
 
@@ -35,15 +38,15 @@ SPANISH_STOP_WORDS = frozenset(
     "a al ante antes asi aunque cada como con contra cual cuales cuando cuanto de del desde donde durante el ella ellas ello"
     " ellos en entre era eran es esa esas ese eso esos esta estaba estan estar estas este esto estos estuvo fue fueron ha"
     " haber habia habian han hasta hay hizo la las le les lo los mas me mi mientras muy ni no nos nuestra nuestro o otra"
-    " otras otro otros para pero por porque pues que queda quedo quien quienes se sea segun ser si sido sin sobre solo su"
-    " sus tal tambien tan tanto tener tiene tienen toda todas todo todos tras tuvo un una unas uno unos y ya".split()
+    " otras otro otros para pero por porque pues que queda quedo quien quienes se sea segun ser sera seran si sido sin sobre solo su"
+    " sus tal tambien tan tanto tendra tener tiene tienen toda todas todo todos tras tuvo un una unas uno unos y ya".split()
 )
-# What is written often and settles which of the two languages a sentence is in.
-SPANISH_MARKS = frozenset("el la los las de del en que y un una es fue por para con se su al lo como más no".split())
-ENGLISH_MARKS = frozenset("the of and to in is was were are by for with that a an on at from it its not be had".split())
+# What tells the two languages from each other.
+SPANISH_MARKS = SPANISH_STOP_WORDS - STOP_WORDS - {"a", "me", "no", "son"}
+ENGLISH_MARKS = STOP_WORDS - SPANISH_STOP_WORDS
 
 SPANISH_ENDINGS = (
-    "aciones acion amiento imiento aremos ieron iendo aban aron ando adas ados idas idos ada ado ida ido aba ara era ira"
+    "aciones acion amiento imiento aremos yeron ieron iendo aban aron ando adas ados idas idos ada ado ida ido aba ara era ira"
     " aran eran iran ian ia io ar er ir an en os as es o a e s".split()
 )
 
@@ -62,7 +65,7 @@ IRREGULAR = _members(
     "tell told|think thought|throw threw thrown|understand understood|wake woke|wear wore worn|win won winner|"
     "write wrote written writer|child children|man men|woman women|foot feet|tooth teeth|mouse mice|person people|"
     "die died dies death dead|high height|long length|deep depth|wide width|strong strength|weigh weight weighs|"
-    "choice choose|bear born birth|old age aged|decide decision|marry marriage married|move moved|arrive arrival|"
+    "choice choose|bear born birth|old age aged|decide decision|marry marriage married|deny denied denies denial|refuse refusal|move moved|arrive arrival|"
     "hacer hizo hecho|ir iban iba|morir murio muerto murieron muerte|nacer nacio nacido nacimiento|decir dijo dicho|"
     "poner puso puesto|ver vio visto|escribir escribio escrito escrita|abrir abrio abierto abierta|venir vino|dar dio dado|"
     "poder puede pueden pudo|vencer vencio|proteger protege protegido protegida|volver volvio vuelto"
@@ -99,9 +102,9 @@ ALIKE = _members(
 
 # Sides that exclude each other: what stands for the one contradicts what stands for the other.
 OPPOSITES: tuple[tuple[str, str], ...] = (
-    ("increase rise grow growth climb gain raise up more higher aumentar subir crecer", "decrease fall drop decline shrink"
-     " reduce lower down less disminuir bajar reducir caer descender"),
-    ("win victory triumph ganar", "lose defeat perder derrota"),
+    ("increase rise raise aumentar subir crecer", "decrease fall drop decline shrink reduce lower disminuir bajar"
+     " reducir caer descender"),
+    ("win victory triumph beat defeat ganar derrotar vencer", "lose perder"),
     ("before prior earlier antes", "after later afterwards despues tras"),
     ("accept approve adopt confirm uphold aceptar aprobar", "reject refuse dismiss decline turn_down rechazar denegar"),
     ("admit confess confirm acknowledge admitir confesar confirmar", "deny denial negar"),
@@ -162,6 +165,13 @@ DENIALS = frozenset("fail lack refuse absent avoid prevent unlikely impossible".
 NO_DENIAL = re.compile(r"\b(?:not only|no (?:more|less|fewer) than|no solo)\b")
 WITHOUT = frozenset({"without", "sin"})
 
+# What opens a sentence with a capital and is no name.
+OPENERS = frozenset(
+    "almost another because besides compared even every everyone few fewer half however least less many mostly much nearly"
+    " none nobody nowadays often over rather several since sometimes somewhat still then therefore thus today together"
+    " unlike usually within yet algunos algunas cada muchos muchas pocos pocas mayoria nadie ningun".split()
+)
+
 WEEKDAYS = _members(
     "monday lunes|tuesday martes|wednesday miercoles|thursday jueves|friday viernes|saturday sabado|sunday domingo"
 )
@@ -211,6 +221,7 @@ CLAUSE = re.compile(
     r"\b(?:but|while|whereas|against|although|though|unless|because|when|e|pero|mientras|aunque|sino)\b",
     re.IGNORECASE,
 )
+LIGHT_ENDS = frozenset({",", "and", "y", "e", "(", ")", "—", "–"})
 FROM_TO = re.compile(r"(\bfrom\b[^,;:]*?)\bto\b", re.IGNORECASE)
 DATE_COMMA = re.compile(r"(?<=\d),(?=\s\d{4}\b)")
 CURRENCIES = {"£": "pound", "€": "euro", "¥": "yen"}
@@ -218,7 +229,7 @@ DETERMINERS = frozenset("the a an of in on his her their its my our el la los la
 PASSIVE = frozenset("is are was were be been being fue fueron es son sera seran sido ser queda quedo".split())
 BY = frozenset("by por".split())
 PREPOSITIONS = frozenset(
-    "in on at to from for with of over under after before during into through off near around across about against since"
+    "in on at to from for with of over under after before during into through off near around across along about against since"
     " until en a de con para desde hasta sobre tras ante bajo durante hacia".split()
 )
 
@@ -281,15 +292,23 @@ def key_of(word: str, spanish: bool = False) -> str:
     """What a folded word is compared by."""
     if word in UNITS or word in WEEKDAYS or word in SEASONS:
         return UNITS.get(word) or WEEKDAYS.get(word) or SEASONS[word]
+    if unit := next((UNITS[form] for form in (_singular(word), word.removesuffix("es")) if form in UNITS), ""):
+        return unit
     base = IRREGULAR.get(word) or IRREGULAR.get(word.removesuffix("s")) or word
-    base = UNITS.get(_singular(base), base)
-    root = _spanish_stem(base) if spanish else stem(base)
+    root = DOUBLED.sub(r"\1", _spanish_stem(base) if spanish else stem(base))
     return _ALIKE.get(root, root)
 
 
 def _spanish_stem(word: str) -> str:
     """A crude common stem; only ever compared with itself, but for the words of ALIKE."""
     return next((word[: -len(e)] for e in SPANISH_ENDINGS if word.endswith(e) and len(word) - len(e) >= 4), word)
+
+
+def _other_order(token: Token) -> str:
+    """Round two is the second round."""
+    if token.kind in ("ordinal", "day"):
+        return token.key.removesuffix("th")
+    return f"{token.key}th" if token.kind == "number" and not token.unit else ""
 
 
 @lru_cache(maxsize=READ)
@@ -304,10 +323,18 @@ def _singular(word: str) -> str:
 
 
 _ALIKE = {
-    root(IRREGULAR.get(word, word)): stem(IRREGULAR.get(first, first))
+    DOUBLED.sub(r"\1", root(IRREGULAR.get(word, word))): stem(IRREGULAR.get(first, first))
     for root in (_spanish_stem, stem)
     for word, first in ALIKE.items()
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """`after`: the mark or word that it stands behind."""
+
+    text: str
+    after: str
 
 
 class _Reader:
@@ -315,7 +342,7 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        lowered = re.findall(r"\w+", text.lower())
+        lowered = words(text)
         spanish, english = (sum(w in marks for w in lowered) for marks in (SPANISH_MARKS, ENGLISH_MARKS))
         self.spanish = spanish > english
         self.stop = SPANISH_STOP_WORDS if self.spanish else STOP_WORDS
@@ -325,19 +352,22 @@ class _Reader:
         all_words: list[str] = []
         tokens: list[Token] = []
         negations: list[int] = []
+        held_open = held_open_first = False  # an apposition has just ended; a subject has just begun
         for clause in self._clauses():
-            folded = fold(clause).split()
-            new = list(self._tokens(folded, len(all_words), len(negations)))
+            folded = fold(clause.text).split()
             denied = self._denied(folded)
+            new = list(self._tokens(folded, len(all_words), len(negations)))
+            bare = not denied and not any(t.kind == "word" for t in new)
+            # A mere list item or apposition belongs to what stands before it, and after a comma what follows does too.
+            joins = bool(negations) and clause.after in LIGHT_ENDS and (bare or (held_open and clause.after == ","))
+            if not joins and not held_open_first:
+                negations.append(0)
+            number = len(negations) - 1
+            negations[number] += denied
+            tokens += [replace(t, clause=number) for t in new]
             all_words += folded
-            if new and (any(t.kind == "word" for t in new) or not tokens):
-                tokens += new
-                negations.append(denied)
-            elif negations:  # a mere list item belongs to what stands before it
-                tokens += [Token(t.key, t.kind, t.word, t.at, len(negations) - 1, t.unit, t.run) for t in new]
-                negations[-1] += denied
-            else:
-                negations.append(denied)
+            held_open = bare and joins
+            held_open_first = bare and not joins
         joined = " ".join(all_words)
         quantities = frozenset(name for name, pattern in _QUANTITIES if pattern.search(joined))
         return Claim(self.text, tuple(all_words), tuple(tokens), tuple(negations), quantities, self.spanish)
@@ -349,12 +379,20 @@ class _Reader:
         denied -= 1 if "neither" in plainly and "nor" in plainly else 0
         return (min(denied, 1) if self.spanish else denied) + sum(stem(w) in _DENIALS for w in plainly)
 
-    def _clauses(self) -> Iterator[str]:
+    def _clauses(self) -> Iterator["Clause"]:
         text = DATE_COMMA.sub("", self.text)
         for sign, name in CURRENCIES.items():
             text = re.sub(rf"{sign}\s?(\d+(?:[.,]\d+)*(?: (?:million|billion|trillion|bn|mn)\b)?)", rf"\1 {name}", text)
         text = FROM_TO.sub(r"\1; to", text)
-        yield from (part for part in CLAUSE.split(text) if part and part.strip())
+        start, after = 0, ""
+        for end in CLAUSE.finditer(text):
+            if text[start : end.start()].strip():
+                yield Clause(text[start : end.start()], after)
+                after = ""
+            mark = end.group().strip().lower()
+            start, after = end.end(), after if after and mark == "," else mark
+        if text[start:].strip():
+            yield Clause(text[start:], after)
 
     def _names(self) -> dict[str, int]:
         """The folded words of the names, each with the number of its name."""
@@ -382,9 +420,11 @@ class _Reader:
                     yield Token(word, "year", word, at, clause)
                 else:
                     yield Token(word, "number", word, at, clause, self._unit(folded, place))
+            elif re.fullmatch(r"\d{3}0s", word):
+                yield Token(word, "year", word, at, clause)
             elif re.fullmatch(r"\d+th", word):
                 yield Token(word, "ordinal", word, at, clause)
-            elif (date := _date_word(word)) and word not in ("second", "may"):
+            elif (date := _date_word(word)) and (word != "may" or "May" in self.text):
                 yield Token(date, "date", word, at, clause)
             elif word in self.names and word not in SIDES:
                 yield Token(
@@ -392,7 +432,7 @@ class _Reader:
                 )
             elif word in SIDES:
                 yield Token(SIDES[word], "side", word, at, clause)
-            elif word not in self.stop and len(word) > 1:
+            elif word not in self.stop and word not in PREPOSITIONS and len(word) > 1:
                 yield Token(key_of(word, self.spanish), "word", word, at, clause)
 
     def _unit(self, folded: Sequence[str], place: int) -> str:
@@ -407,11 +447,11 @@ class _Reader:
 
 def _is_common(word: str) -> bool:
     """Whether a word at the head of a sentence is likely none of its names."""
-    known = IRREGULAR.keys() | ALIKE.keys() | UNITS.keys() | _OPPOSITE_WORDS
+    known = IRREGULAR.keys() | ALIKE.keys() | UNITS.keys() | _OPPOSITE_WORDS | OPENERS
     return (
         word in known
         or word.removesuffix("s") in known
-        or word.endswith(("ing", "tion", "tions", "ment", "ness", "ly"))
+        or word.endswith(("ing", "tion", "tions", "ment", "ness", "ly", "ed"))
     )
 
 
@@ -442,9 +482,7 @@ def found_in(said: Claim, held: Claim) -> dict[int, tuple[Token, ...]]:
             by_prefix[_cognate_form(t.word)[:PREFIX]].append(t)
     found: dict[int, tuple[Token, ...]] = {}
     for i, token in enumerate(said.tokens):
-        same = by_key.get(token.key) or by_key.get(
-            token.key.removesuffix("th") if token.kind in ("ordinal", "day") else "", []
-        )
+        same = by_key.get(token.key) or by_key.get(_other_order(token), [])
         if not same and token.kind in ("word", "name"):
             same = [t for t in by_prefix.get(_cognate_form(token.word)[:PREFIX], ()) if _cognate(token, t)]
         if same:
@@ -483,6 +521,8 @@ def contradictions(said: Claim, held: Sequence[Claim]) -> frozenset[Conflict]:
         conflicts.add("quantity")
     if _fact_of_another(said, held, matched):
         conflicts.add("place of a fact")
+    if _other_ordinal(said, held, matched):
+        conflicts.add("fact")
     return frozenset(conflicts)
 
 
@@ -519,20 +559,18 @@ def _opposed(said: Claim, held: Sequence[Claim], matched: Sequence[Found]) -> bo
 
 
 def _negated_otherwise(said: Claim, held: Sequence[Claim], matched: Sequence[Found]) -> bool:
-    """Whether a clause of the sentence denies what the clause that says most of it states, or the other way round."""
+    """Whether a clause of the sentence denies what the texts only state, or states what they only deny."""
     if any(_without(said, token) != _without(held[0], t) for token, t in _pairs(said, matched[0])):
         return True
     for number, denied in enumerate(said.negations):
-        mine = [i for i, t in enumerate(said.tokens) if t.clause == number and t.kind != "number"]
-        best: tuple[float, int] | None = None
-        for h, m in zip(held, matched, strict=True):
-            for clause, there in enumerate(h.negations):
-                shared = [i for i in mine if any(t.clause == clause for t in m.get(i, ()))]
-                size = sum(t.clause == clause for t in h.tokens) or 1
-                value = len(shared) + 0.5 * len(shared) / size
-                if shared and (best is None or value > best[0]):
-                    best = (value, there)
-        if best is not None and denied % 2 != best[1] % 2:
+        only_denied = only_stated = 0
+        for i, token in enumerate(said.tokens):
+            if token.clause != number or token.kind in ("number", "year", "day"):
+                continue
+            there = {h.negations[t.clause] % 2 for h, m in zip(held, matched, strict=True) for t in m.get(i, ())}
+            only_denied += there == {1}
+            only_stated += there == {0}
+        if (denied % 2 and only_stated and not only_denied) or (not denied % 2 and only_denied):
             return True
     return False
 
@@ -544,6 +582,18 @@ def _pairs(said: Claim, found: Found) -> Iterator[tuple[Token, Token]]:
 
 def _without(claim: Claim, token: Token) -> bool:
     return bool(WITHOUT & set(claim.words[max(0, token.at - 2) : token.at]))
+
+
+def _other_ordinal(said: Claim, held: Sequence[Claim], matched: Sequence[Found]) -> bool:
+    """Whether the sentence counts to another place than the texts do."""
+    mine = {i: t for i, t in enumerate(said.tokens) if t.kind in ("ordinal", "side")}
+    return any(
+        t.kind == o.kind and o.key not in said.keys
+        for i, t in mine.items()
+        if not any(i in m for m in matched)
+        for h in held
+        for o in h.tokens
+    )
 
 
 def _other_quantity(said: Claim, held: Sequence[Claim]) -> bool:
@@ -563,30 +613,66 @@ def _other_quantity(said: Claim, held: Sequence[Claim]) -> bool:
 def _fact_of_another(said: Claim, held: Sequence[Claim], matched: Sequence[Found]) -> bool:
     """Whether a figure, date, name or side stands where the texts speak of something else.
 
-    That is so where another of its kind stands in a clause of which the sentence says more than of the fact's own.
+    That is so where another of its kind stands in a clause of which the sentence says more than of the fact's own, or which
+    alone has the word that stands nearest to the fact in the sentence.
     """
-    for i, token in enumerate(said.tokens):
-        if token.kind == "word":
+    for i, fact in enumerate(said.tokens):
+        if fact.kind == "word":
             continue
-        here = [j for j, t in enumerate(said.tokens) if t.clause == token.clause and not _one(t, token)]
+        here = [j for j, t in enumerate(said.tokens) if t.clause == fact.clause and not _one(t, fact)]
         if not any(said.tokens[j].kind == "word" for j in here):
-            here = [j for j, t in enumerate(said.tokens) if not _one(t, token)]
+            here = [j for j, t in enumerate(said.tokens) if not _one(t, fact)]
         own, rival = 0.0, 0.0
-        seen = False
-        for h, m in zip(held, matched, strict=True):
-            places = {t.clause for t in m.get(i, ())}
-            seen = seen or bool(places)
-            for clause in range(len(h.negations)):
-                share = _share_said(h, m, here, clause, token)
-                if share is None:
-                    continue
-                if clause in places:
-                    own = max(own, share)
-                elif any(t.clause == clause and _rivals(t, token, said, here) for t in h.tokens):
-                    rival = max(rival, share)
-        if seen and rival > own + SAID_MORE:
+        own_places: set[tuple[int, int]] = set()
+        rival_places: set[tuple[int, int]] = set()
+        for number, (h, m) in enumerate(zip(held, matched, strict=True)):
+            mine = [t for t in m.get(i, ()) if not fact.unit or not t.unit or t.unit == fact.unit]
+            others = [t for t in h.tokens if _rivals(t, fact, said, here)]
+            for clause in {t.clause for t in mine}:
+                own_places.add((number, clause))
+                own = max(own, _share_said(h, m, here, clause, mine))
+            for clause in {t.clause for t in others} - {t.clause for t in mine}:
+                rival_places.add((number, clause))
+                rival = max(rival, _share_said(h, m, here, clause, others))
+        if not own_places:
+            continue
+        if rival > own + SAID_MORE or (rival >= own < 1 and _nearer(said, i, here, matched, own_places, rival_places)):
+            return True
+        if any(_beside_another(said, i, here, h, m) for h, m in zip(held, matched, strict=True)):
             return True
     return False
+
+
+def _nearer(
+    said: Claim,
+    fact: int,
+    here: Sequence[int],
+    matched: Sequence[Found],
+    own: Set[tuple[int, int]],
+    rival: Set[tuple[int, int]],
+) -> bool:
+    """Whether the nearest telling word is one that only the rival's clause has."""
+    for j in sorted((j for j in here if said.tokens[j].kind == "word"), key=lambda j: abs(j - fact))[:NEAREST]:
+        places = {(number, t.clause) for number, m in enumerate(matched) for t in m.get(j, ())}
+        if bool(places & own) != bool(places & rival):
+            return bool(places & rival)
+    return False
+
+
+def _beside_another(said: Claim, fact: int, here: Sequence[int], held: Claim, found: Found) -> bool:
+    """Whether, within one clause, the words around the fact stand by another of its kind."""
+    token = said.tokens[fact]
+    around = sorted((j for j in here if said.tokens[j].kind == "word" and j in found), key=lambda j: abs(j - fact))
+    votes = []
+    for mine in found.get(fact, ()):
+        others = [t for t in held.tokens if t.clause == mine.clause and _rivals(t, token, said, here)]
+        for j in around[:NEAREST]:
+            places = [t.at for t in found[j] if t.clause == mine.clause]
+            if others and places:
+                far = min(abs(at - mine.at) for at in places)
+                near = min(abs(at - t.at) for at in places for t in others)
+                votes.append(far > 2 * near)
+    return len(votes) == NEAREST and all(votes)
 
 
 def _one(a: Token, b: Token) -> bool:
@@ -594,18 +680,27 @@ def _one(a: Token, b: Token) -> bool:
     return a is b or (a.kind == b.kind == "name" and a.run == b.run)
 
 
-def _share_said(held: Claim, found: Found, here: Sequence[int], clause: int, fact: Token) -> float | None:
-    """How much of a clause, facts of the kind left out, the tokens `here` say; None where there is nothing else."""
-    others = {t.at for t in held.tokens if t.clause == clause and not (t.kind == fact.kind and fact.kind != "name")}
-    if not others:
-        return None
+def _share_said(held: Claim, found: Found, here: Sequence[int], clause: int, facts: Sequence[Token]) -> float:
+    """How much of a clause, the facts themselves and others of their kind left out, the tokens `here` say."""
+    kind = facts[0].kind
+    kinds = TIMES if kind in TIMES else frozenset({kind} - {"name"})
+    runs = {t.run for t in facts if t.kind == "name"}
+    others = {
+        t.at
+        for t in held.tokens
+        if t.clause == clause and t.kind not in kinds and t.run not in runs and t.key not in _UNIT_KEYS
+    }
     told = {t.at for i in here for t in found.get(i, ()) if t.clause == clause}
-    return len(told & others) / len(others)
+    return len(told & others) / len(others) if others else 0.0
 
 
 def _rivals(other: Token, fact: Token, said: Claim, here: Sequence[int]) -> bool:
     """Whether the one could stand where the other does, and is not said there as well."""
-    if other.kind != fact.kind or other.key == fact.key or (other.unit and fact.unit and other.unit != fact.unit):
+    if other.kind != fact.kind:
+        return False
+    if other.key == fact.key:
+        return bool(other.unit and fact.unit and other.unit != fact.unit)
+    if other.unit and fact.unit and other.unit != fact.unit:
         return False
     return all(said.tokens[j].key != other.key for j in here)
 
@@ -662,7 +757,7 @@ class Roles:
 
 
 def _roles(claim: Claim, verb: Token) -> Roles:
-    clause = [t.at for t in claim.tokens if t.clause == verb.clause and t.at != verb.at]
+    clause = [t.at for t in claim.tokens if t.clause == verb.clause and t.at != verb.at and not _is_adjunct(claim, t)]
     before, after = [at for at in clause if at < verb.at], [at for at in clause if at > verb.at]
     helped = any(w in PASSIVE for w in claim.words[max(0, verb.at - 3) : verb.at])
     if _is_participle(verb.word):
@@ -671,13 +766,29 @@ def _roles(claim: Claim, verb: Token) -> Roles:
         if by is not None and not any(verb.at < at < by and _is_participle(claim.words[at]) for at in after):
             stop = next((at for at in range(by + 1, end) if claim.words[at] in PREPOSITIONS), end)
             agents = {at for at in after if by < at < stop}
-            return Roles(frozenset(agents), frozenset(clause) - agents, passive=True)
+            others = set(clause) - agents or {t.at for t in claim.tokens if t.clause == verb.clause + 1}
+            return Roles(frozenset(agents), frozenset(others), passive=True)
         if helped:
             return Roles(frozenset(), frozenset(clause), passive=True, subject=before[-1] if before else None)
     if not before and verb.clause:
         before = [t.at for t in claim.tokens if t.clause == verb.clause - 1]
     acts_on = bool(after) and not any(w in PREPOSITIONS for w in claim.words[verb.at + 1 : after[0]])
     return Roles(frozenset(before), frozenset(after), acts_on=acts_on)
+
+
+def _is_adjunct(claim: Claim, token: Token) -> bool:
+    """Whether a preposition governs the word, other than those of who gives, gets or does something."""
+    kinds = {t.at: t.kind for t in claim.tokens}
+    for at in range(token.at - 1, -1, -1):
+        word = claim.words[at]
+        if word in PREPOSITIONS - {"to", "from", "a"}:
+            return True
+        if word in DETERMINERS:
+            continue
+        chained = kinds.get(at) == "name" or (kinds.get(at) in ("word", "side", "ordinal") and token.kind != "name")
+        if not chained or claim.words[at + 1] in DETERMINERS:
+            return False
+    return False
 
 
 def _is_participle(word: str) -> bool:
