@@ -271,6 +271,36 @@ def bench_retrieval(
         print_retrieval(results, Console(width=wide), command=command, embedder=settings.embedder)
 
 
+@bench_app.command("redteam")
+def bench_redteam(
+    file: Annotated[Path, typer.Argument(help="Questions; the documents lie beside it in the folder of its name.")],
+    limit: Annotated[int | None, typer.Option(help="Only this many questions.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="What the sample of --limit is drawn with.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Whether documents that give orders are obeyed, and whether they can still be asked."""
+    from rich.console import Console
+
+    from eval.bench_redteam import print_redteam, redteam, redteam_as_json
+
+    settings = _settings()
+    with _progress("Starting", unit="steps") as report:
+        result = redteam(
+            file,
+            settings,
+            limit=limit,
+            seed=seed,
+            resume=resume,
+            progress=lambda now, done, n: report(done, n, now),
+        )
+    if as_json:
+        _print_json(redteam_as_json(result, file.stem))
+    else:
+        wide = None if sys.stdout.isatty() else 140
+        print_redteam(result, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]), model=settings.llm)
+
+
 @app.command()
 def weights() -> None:
     """Bring the weights of the local model and verify them."""
