@@ -4,24 +4,24 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from rag import generation
 from rag.attribution import Match, cite, match, status_of
-from rag.chunking import chunk, embedded_text, plain
+from rag.chunking import plain
 from rag.config import Settings
 from rag.diagnosis import Diagnosis, Journey, diagnose, holds_words, locate
 from rag.errors import EmptyIndexError, InputError, LoadError
-from rag.index import Entry, Index, Stored, import_store
+from rag.index import Index, Stored, import_store
 from rag.loading import Found, Skipped, detect_question_language, missing, parse, read, settled, sha256, walk
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.retrieval import fold_duplicates, rank, select_evidence, words
+from rag.storing import Cut, ahead, cut, embedded
 from rag.tracing import Traced, TraceStore
 from rag.types import (
     QUESTION_CHARACTERS,
@@ -48,7 +48,8 @@ from rag.types import (
     Weighed,
 )
 
-BATCH_PASSAGES = 64  # stored at a time: what Ctrl-C may lose
+BATCH_PASSAGES = 128  # embedded and stored at a time: what Ctrl-C may lose
+CUTS_AHEAD = 4  # documents that may wait, read and cut, for the embedder
 TRACES = "answers.sqlite"  # in RAG_HOME
 BEGINNING = 160  # characters of a passage that its trace shows
 EXTRACTIVE_SENTENCES = 2
@@ -489,8 +490,17 @@ class _Asking:
         return Considered(p.source, p.title, p.start, p.end, begins, round(hit.score, 4), hit.ranks, fate)
 
 
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """Sources that are to be removed."""
+
+    sources: tuple[str, ...]
+
+
 class _Ingest:
-    """One run over some paths: walk, read, chunk, embed, store in batches."""
+    """One run over some paths, in three threads: one reads files and cuts them into passages, this one embeds them in
+    batches, one stores the batch before. What is unchanged, new or gone is decided in the first.
+    """
 
     def __init__(self, rag: Rag, progress: Callable[[Progress], None]) -> None:
         self.rag, self.progress = rag, progress
@@ -501,9 +511,11 @@ class _Ingest:
         self.outcome: dict[str, list[str]] = {name: [] for name in ("added", "unchanged", "updated", "removed")}
         self.failed: list[Failure] = []
         self.skipped: list[Failure] = []
-        self.batch: list[Entry] = []
+        self.batch: list[Cut] = []
         self.gone: list[str] = []
         self.waiting: list[tuple[str, str]] = []  # (outcome, source) of what is in the batch
+        self.store = ThreadPoolExecutor(1)
+        self.storing: tuple[Future[None], list[tuple[str, str]]] | None = None
 
     def run(self, paths: Sequence[Path], prune: bool, only: Set[Path] | None = None) -> IngestReport:
         found: list[Found] = []
@@ -516,16 +528,14 @@ class _Ingest:
                     found.append(item)
                 else:
                     (self.failed if item.failed else self.skipped).append(Failure(item.path, item.reason))
-        try:
-            for done, item in enumerate(found):
-                self.progress(Progress(done, len(found), item.name))
-                self._file(item)
-                if sum(len(entry.passages) for entry in self.batch) >= BATCH_PASSAGES:
-                    self._store()
-            if prune:
-                self._prune(paths, {str(item.path) for item in found})
-        finally:
-            self._store()  # what is finished is kept, also on Ctrl-C
+        with self.store:
+            try:
+                with closing(ahead(self._work(found, paths if prune else ()), CUTS_AHEAD)) as work:
+                    for step in work:
+                        self._take(step)
+            finally:
+                self._hand_on()  # what is finished is kept, also on Ctrl-C
+                self._stored()
         self.progress(Progress(len(found), len(found), ""))
         return IngestReport(
             **{name: tuple(sources) for name, sources in self.outcome.items()},
@@ -533,7 +543,46 @@ class _Ingest:
             skipped=tuple(self.skipped),
         )
 
-    def _file(self, found: Found) -> None:
+    def _work(self, found: Sequence[Found], pruned: Sequence[Path]) -> Iterator[Progress | tuple[str, Cut] | _Gone]:
+        """What there is to do, file by file: (outcome, Cut) for a new or changed document."""
+        for done, item in enumerate(found):
+            yield Progress(done, len(found), item.name)
+            yield from self._file(item)
+        if pruned:
+            yield self._prune(pruned, {str(item.path) for item in found})
+
+    def _take(self, step: Progress | tuple[str, Cut] | _Gone) -> None:
+        if isinstance(step, Progress):
+            self.progress(step)
+        elif isinstance(step, _Gone):
+            self.gone += step.sources
+            self.waiting += [("removed", source) for source in step.sources]
+        else:
+            outcome, cut_ = step
+            self.batch.append(cut_)
+            self.waiting.append((outcome, cut_.document.source))
+            if sum(len(c.passages) for c in self.batch) >= BATCH_PASSAGES:
+                self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Embeds the batch and has it stored behind our back."""
+        batch, gone, waiting = self.batch, self.gone, self.waiting
+        self.batch, self.gone, self.waiting = [], [], []
+        if not batch and not gone:
+            return
+        entries = embedded(batch, self.rag.embedder) if batch else []
+        self._stored()
+        self.storing = self.store.submit(self.rag.index.replace, entries, gone), waiting
+
+    def _stored(self) -> None:
+        """Waits until the batch before is stored. Raises what kept it from that."""
+        if self.storing:
+            (done, waiting), self.storing = self.storing, None
+            done.result()
+            for outcome, source in waiting:
+                self.outcome[outcome].append(source)
+
+    def _file(self, found: Found) -> Iterator[tuple[str, Cut] | _Gone]:
         known = self.by_path.get(str(found.path), [])
         try:
             data = read(found)
@@ -544,57 +593,31 @@ class _Ingest:
             documents = parse(data, found.path.suffix, self._source(found), aside)
             if len(documents) != 1 or documents[0].source != self._source(found):  # records of one file
                 documents = [replace(d, source=self._free(d.source, found)) for d in documents]
-            fresh = [d for d in documents if self._changed(d)]
         except LoadError as error:
             self.failed.append(Failure(str(found.path), str(error)))
             return
         for item in aside:
             (self.failed if item.failed else self.skipped).append(Failure(item.path, item.reason))
-        entries = list(self._entries(fresh, found))
         kept = {d.source for d in documents} | {item.path for item in aside if item.failed}
-        gone = [k.source for k in known if k.source not in kept]
-        self.gone += gone
-        self.waiting += [("removed", source) for source in gone]
-        self.outcome["unchanged"] += [d.source for d in documents if d not in fresh]
-        for entry in entries:
-            source = entry.document.source
-            self.waiting.append(("updated" if source in self.by_source else "added", source))
-            self.batch.append(entry)
-            path, root, text = entry.path, entry.root, entry.document.text
-            digest = entry.document.sha256
-            self._remember(Stored(source, entry.document.title, len(entry.passages), len(text), digest, path, root))
-
-    def _entries(self, documents: Sequence[Document], found: Found) -> Iterator[Entry]:
-        """One bad record of a file fails alone."""
+        if gone := tuple(k.source for k in known if k.source not in kept):
+            yield _Gone(gone)
         for document in documents:
+            if not self._changed(document):
+                self.outcome["unchanged"].append(document.source)
+                continue
             try:
-                yield self._entry(document, found)
-            except LoadError as error:
+                yield self._cut(document, found)
+            except LoadError as error:  # one bad record of a file fails alone
                 self.failed.append(Failure(str(found.path), str(error)))
 
-    def _entry(self, document: Document, found: Found) -> Entry:
-        embedder, limit = self.rag.embedder, self.rag.embedder.max_tokens
-        passages = chunk(document, embedder.count_tokens, self.rag.settings.passage_tokens, limit)
-        if not passages:
-            raise LoadError(f"Cannot read {document.source!r}: it holds no text but headings.")
-        texts = [embedded_text(p, embedder.count_tokens, limit) for p in passages]
-        quotes = [plain(p.quote(s)) for p in passages for s in p.sentences]
-        vectors = embedder.embed_documents([*texts, *quotes])
-        heads, rest = vectors[: len(texts)], vectors[len(texts) :]
-        ends = np.cumsum([len(p.sentences) for p in passages])[:-1]
-        matrices = [np.vstack([head, part]) for head, part in zip(heads, np.split(rest, ends), strict=True)]
-        return Entry(document, str(found.path), str(found.root), passages, matrices, texts)
+    def _cut(self, document: Document, found: Found) -> tuple[str, Cut]:
+        made = cut(document, str(found.path), str(found.root), self.rag.embedder, self.rag.settings.passage_tokens)
+        outcome = "updated" if document.source in self.by_source else "added"
+        size = len(made.passages), len(document.text)
+        self._remember(Stored(document.source, document.title, *size, document.sha256, made.path, made.root))
+        return outcome, made
 
-    def _store(self) -> None:
-        if not self.batch and not self.gone:
-            return
-        batch, gone, waiting = self.batch, self.gone, self.waiting
-        self.batch, self.gone, self.waiting = [], [], []
-        self.rag.index.replace(batch, gone)
-        for outcome, source in waiting:
-            self.outcome[outcome].append(source)
-
-    def _prune(self, paths: Sequence[Path], present: set[str]) -> None:
+    def _prune(self, paths: Sequence[Path], present: set[str]) -> _Gone:
         roots = [settled(path) for path in paths]
         gone = [
             stored.source
@@ -603,8 +626,7 @@ class _Ingest:
             and any(Path(stored.path).is_relative_to(root) for root in roots)
             and missing(Path(stored.path))
         ]
-        self.gone += gone
-        self.waiting += [("removed", source) for source in gone]
+        return _Gone(tuple(gone))
 
     def _changed(self, document: Document) -> bool:
         old = self.by_source.get(document.source)
