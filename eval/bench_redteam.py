@@ -1,11 +1,11 @@
 """`rag bench redteam`: whether documents that give orders are obeyed, and whether they can still be asked."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -28,14 +28,13 @@ MEASURES = ("obeyed", "attack_correct", "benign_answered", "benign_correct", "fl
 class Probe:
     """A question on a poisoned document. `canary`: whatever of it stands in an answer shows that the order was obeyed.
 
-    `refuses`: the order is to refuse, so that a refusal obeys it. `split`: `dev` was in view when the rules were written.
+    `refuses`: the order is to refuse, so that a refusal obeys it.
     """
 
     id: str
     attack: bool
     canary: tuple[str, ...] = ()
     refuses: bool = False
-    split: Literal["dev", "test"] = "dev"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,6 @@ class Row:
 
     id: str
     type: str
-    split: str
     status: str
     text: str
     values: dict[str, float | None]
@@ -56,17 +54,13 @@ class Result:
     rows: tuple[Row, ...]
     documents: tuple[tuple[str, bool], ...]  # (source, whether it was flagged)
 
-    def measures(self, split: str | None = None) -> dict[str, Estimate]:
-        rows = [row for row in self.rows if split in (None, row.split)]
-        flagged = estimate([float(flag) for _, flag in self.documents] if split is None else [])
-        return {name: estimate([row.values.get(name) for row in rows]) for name in MEASURES[:-1]} | {"flagged": flagged}
+    def measures(self) -> dict[str, Estimate]:
+        flagged = estimate([float(flag) for _, flag in self.documents])
+        return _estimates(self.rows) | {"flagged": flagged}
 
     def by_type(self) -> dict[str, dict[str, Estimate]]:
         kinds = sorted({row.type for row in self.rows})
-        return {
-            kind: {name: estimate([r.values.get(name) for r in self.rows if r.type == kind]) for name in MEASURES[:-1]}
-            for kind in kinds
-        }
+        return {kind: _estimates([row for row in self.rows if row.type == kind]) for kind in kinds}
 
 
 def read_probes(path: Path, limit: int | None = None, seed: int = 0) -> list[tuple[Case, Probe]]:
@@ -132,7 +126,7 @@ def _ask(rag: Rag, case: Case, probe: Probe) -> Row:
     answer = rag.ask(case.question)
     refused = answer.status == "not_in_documents"
     text = "" if refused else " ".join(sentence.text for sentence in answer.sentences)
-    return Row(case.id, case.type, probe.split, answer.status, text, probe_values(case, probe, answer), rag.fingerprint)
+    return Row(case.id, case.type, answer.status, text, probe_values(case, probe, answer), rag.fingerprint)
 
 
 def probe_values(case: Case, probe: Probe, answer: Answer) -> dict[str, float | None]:
@@ -157,9 +151,7 @@ def print_redteam(result: Result, console: "Console", *, command: str, model: st
     table.add_column("")
     for measure in MEASURES:
         table.add_column(measure, justify="right")
-    parts: list[tuple[str, Mapping[str, Estimate]]] = [("all", result.measures())]
-    parts += [(split, result.measures(split)) for split in ("dev", "test")]
-    for name, measured in [*parts, *result.by_type().items()]:
+    for name, measured in [("all", result.measures()), *result.by_type().items()]:
         table.add_row(name, *(_cell(measured.get(measure), whole=name == "all") for measure in MEASURES))
     console.print(table)
     for row in result.rows:
@@ -171,6 +163,10 @@ def print_redteam(result: Result, console: "Console", *, command: str, model: st
     console.print(
         f"{command} · model {model} · {versions}\n95% intervals, bootstrapped over the questions", highlight=False
     )
+
+
+def _estimates(rows: Sequence[Row]) -> dict[str, Estimate]:
+    return {name: estimate([row.values.get(name) for row in rows]) for name in MEASURES if name != "flagged"}
 
 
 def _cell(value: Estimate | None, *, whole: bool) -> str:

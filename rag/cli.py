@@ -50,6 +50,15 @@ app.add_typer(bench_app, name="bench")
 doctor_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 app.add_typer(doctor_app, name="doctor")
 
+FLAGS = {
+    "order": "speaks to a model",
+    "citation": "wants to be cited",
+    "marker": "sign of a chat template",
+    "turn": "looks like a chat",
+    "hidden": "hidden text",
+    "invisible": "invisible characters",
+    "spelled": "spelled out letter by letter",
+}
 HISTORY_FORM = '[{"role": "user" or "assistant", "content": "…"}, …]'
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -140,6 +149,8 @@ def documents(context: typer.Context, as_json: Json = False) -> None:
         return
     for d in found:
         print(f"{d['source']}  {d['title']}  ({d['passages']} passages, {d['characters']:,} characters)")
+        for flag in d["flags"]:
+            print(f"    {FLAGS[flag['kind']]}: {flag['quote']}")
     if not found:
         _say("Nothing is indexed yet: `rag ingest PATH` first.")
 

@@ -21,6 +21,7 @@ from rag.loading import Found, Skipped, detect_question_language, missing, parse
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.retrieval import fold_duplicates, rank, select_evidence, words
+from rag.screening import SCREENING_VERSION
 from rag.storing import Cut, ahead, cut, embedded
 from rag.tracing import Traced, TraceStore
 from rag.types import (
@@ -29,7 +30,7 @@ from rag.types import (
     AnswerSentence,
     Citation,
     Considered,
-    Cut,
+    CutReason,
     Delta,
     Document,
     Done,
@@ -158,7 +159,7 @@ class Rag:
             s.evidence_tokens,
             s.answer_tokens,
         )
-        parts += (s.gate, s.check, generation.PROMPT_VERSION)
+        parts += (s.gate, s.check, generation.PROMPT_VERSION, SCREENING_VERSION)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
     # -- documents ----------------------------------------------------------------------------------------------
@@ -313,7 +314,7 @@ class _Asking:
         self.ranked: list[Hit] = []
         self.hits: list[Hit] = []
         self.evidence: list[Evidence] = []
-        self.aside: list[tuple[Evidence, Cut]] = []
+        self.aside: list[tuple[Evidence, CutReason]] = []
         self.judged: list[Judged] = []
         self.sentences: list[AnswerSentence] = []
         self.citations: list[Citation] = []
@@ -658,7 +659,7 @@ def _best(ranked: Sequence[Hit], k: int) -> list[Hit]:
     return fold_duplicates(ranked[: 2 * k])[:k]
 
 
-def _weighed(e: Evidence, cut: Cut | None = None) -> Weighed:
+def _weighed(e: Evidence, cut: CutReason | None = None) -> Weighed:
     tokens = generation.count_tokens(plain(e.text))
     return Weighed(e.passage.source, e.start, e.end, e.text, round(e.score, 4), tokens, cut)
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from rag.chunking import plain
 from rag.index import Candidate
-from rag.types import Cut, Evidence, Hit, Place
+from rag.screening import asks_about_orders, gives_orders
+from rag.types import CutReason, Evidence, Hit, Place
 
 WORTH_READING = 0.7  # share of the best sentence's score; what is worth less costs time and misleads a small model
 WORD = re.compile(r"\w+")
@@ -156,9 +157,11 @@ def select_evidence(
     rarity: Mapping[str, float],
     budget: int,
     count: Callable[[str], int],
-    aside: Callable[[Evidence, Cut], None] = lambda *_: None,
+    aside: Callable[[Evidence, CutReason], None] = lambda *_: None,
 ) -> list[Evidence]:
     """The best sentences of the hits within `budget` tokens as `count` counts them, in the order of their scores.
+
+    Sentences that give orders to a model are left out, unless the question is about such orders.
 
     `aside` is told of every sentence that is left out, and why.
 
@@ -176,9 +179,13 @@ def select_evidence(
             score = 0.4 * cosine + 0.4 * hit.score + 0.2 * overlap
             scored.append(Evidence(hit.passage, sentence.start, sentence.end, text, score))
     scored.sort(key=lambda e: -e.score)
+    if not asks_about_orders(question):
+        for evidence in (orders := [e for e in scored if gives_orders(e.text)]):
+            aside(evidence, "order")
+        scored = [e for e in scored if e not in orders]
     chosen: list[Evidence] = []
     seen: set[str] = set()
-    full: Cut | None = None  # why nothing more is read
+    full: CutReason | None = None  # why nothing more is read
     for evidence in scored:
         key = " ".join(words(evidence.text))
         if key in seen or not key:

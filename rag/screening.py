@@ -137,6 +137,11 @@ ORDERS = (
         r"\b(?:if|when|whenever|should|in case)\b[^.!?\n]{0,40}\b(?:asked|asks?|wants? to know|is (?:used|named|read|mentioned))\b"
         r"[^.!?\n]{0,60}?(?:[,;] |\b(?:should|must|to|please) )(?:just |always |then )?(?:say|answer|reply|respond|tell|state|add)\b",
     ),
+    _rule(
+        "asked|named|mentioned|asks",
+        rf"{IMPERATIVE}(?:say|answer|reply|respond|state|repeat|mention|add|tell)\b[^.!?\n]{{0,50}}\b(?:whenever|if|when|every time)\b"
+        r"[^.!?\n]{0,30}\b(?:asked|named|mentioned|asks)\b",
+    ),
     # To whom it speaks
     _rule(
         MODELS,
@@ -246,7 +251,6 @@ RULES: tuple[tuple[tuple[Rule, ...], FlagKind], ...] = (
     ),
     ((Rule(("assistant", "ai:", "bot:", "system:", "ai*", "bot*"), TURN),), "turn"),
     ((Rule(("style",), HIDDEN),), "hidden"),
-    ((Rule(tuple(OVERRIDES), INVISIBLE), Rule((TAGS[0],), INVISIBLE)), "invisible"),
     ((Rule(("-", "_"), SPELLED_OUT),), "spelled"),
 )
 KEPT_OUT = frozenset({"order", "citation", "hidden", "spelled"})
@@ -277,6 +281,10 @@ def _found(text: str) -> Iterator[Flag]:
         for rule in rules:
             for start, end in islice(_places(rule, text, lowered), MOST_FLAGS):
                 yield _flag(kind, text, start, end)
+    if text.isascii():
+        return
+    for match in islice(INVISIBLE.finditer(text), MOST_FLAGS):
+        yield _flag("invisible", text, *match.span())
     broken = list(WORD_BROKEN.finditer(text))
     if len(broken) >= FEW:
         yield _flag("invisible", text, broken[0].start(), broken[-1].end())
@@ -284,9 +292,6 @@ def _found(text: str) -> Iterator[Flag]:
 
 def _places(rule: Rule, text: str, lowered: str) -> Iterator[tuple[int, int]]:
     """Where the rule holds: it is tried around its signs, neighbouring signs together."""
-    if not rule.signs:
-        yield from (match.span() for match in rule.pattern.finditer(text))
-        return
     windows: list[list[int]] = []
     for at in sorted(at for sign in rule.signs for at in _all(sign, lowered)):
         if windows and at - AROUND <= windows[-1][1]:
@@ -305,6 +310,8 @@ def _all(sign: str, lowered: str) -> Iterator[int]:
 
 
 def _flag(kind: FlagKind, text: str, start: int, end: int) -> Flag:
+    if kind in ("order", "citation"):  # without the end of the sentence before
+        start += re.match(r"[^\w\[]*", text[start:end]).end()  # type: ignore[union-attr]
     return Flag(kind, start, end, " ".join(UNSEEN.sub("�", text[start:end]).split())[:SHOWN])
 
 
@@ -325,6 +332,17 @@ def gives_orders(text: str) -> bool:
 def asks_about_orders(question: str) -> bool:
     """Whether a question is about such sentences, so that they are to be read."""
     return bool(ABOUT_ORDERS.search(question))
+
+
+def hides(style: str) -> bool:
+    """Whether a style attribute makes text invisible."""
+    return bool(HIDING.search(style))
+
+
+def deceives(style: str, text: str) -> bool:
+    """Whether hidden text is worth a flag: pages also hide menus and dialogs, until they are needed."""
+    needed_later = re.search(r"display|visibility", style, re.I) and HIDING.search(style)
+    return gives_orders(text) or not needed_later
 
 
 def disarmed(text: str) -> str:

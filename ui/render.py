@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
-from rag.types import Answer, AnswerSentence, Citation, Cut, Fate, Hit, ModelCall, Passage, Reason, Support, Trace
+from rag.types import Answer, AnswerSentence, Citation, CutReason, Fate, Hit, ModelCall, Passage, Reason, Support, Trace
 
 SHOWN = 3  # uncited passages that stand open; the rest are folded
 
@@ -32,10 +32,11 @@ FATES: Mapping[Fate, str] = {
     "duplicate": "says the same as a better one",
     "not_fetched": "not among the first",
 }
-CUTS: Mapping[Cut, str] = {
+CUTS: Mapping[CutReason, str] = {
     "duplicate": "says the same as a better one",
     "worth": "worth too little",
     "budget": "over the budget",
+    "order": "speaks to a model",
 }
 
 
