@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rag.chunking import plain
 from rag.index import Candidate
 from rag.screening import asks_about_orders, gives_orders
-from rag.types import CutReason, Evidence, Hit, Place
+from rag.types import Evidence, Hit, LeftOut, Place
 
 WORTH_READING = 0.7  # share of the best sentence's score; what is worth less costs time and misleads a small model
 WORD = re.compile(r"\w+")
@@ -157,7 +157,7 @@ def select_evidence(
     rarity: Mapping[str, float],
     budget: int,
     count: Callable[[str], int],
-    aside: Callable[[Evidence, CutReason], None] = lambda *_: None,
+    aside: Callable[[Evidence, LeftOut], None] = lambda *_: None,
 ) -> list[Evidence]:
     """The best sentences of the hits within `budget` tokens as `count` counts them, in the order of their scores.
 
@@ -185,7 +185,7 @@ def select_evidence(
         scored = [e for e in scored if e not in orders]
     chosen: list[Evidence] = []
     seen: set[str] = set()
-    full: CutReason | None = None  # why nothing more is read
+    full: LeftOut | None = None  # why nothing more is read
     for evidence in scored:
         key = " ".join(words(evidence.text))
         if key in seen or not key:

@@ -10,7 +10,7 @@ Status = Literal["answered", "partial", "not_in_documents"]
 Support = Literal["quoted", "supported", "partial", "unsupported"]
 Reason = Literal["off_topic", "not_stated", "contradicted"]
 Fate = Literal["sent", "not_sent", "duplicate", "not_fetched"]
-CutReason = Literal["duplicate", "worth", "budget", "order"]
+LeftOut = Literal["duplicate", "worth", "budget", "order"]
 FlagKind = Literal["order", "citation", "marker", "turn", "hidden", "invisible", "spelled"]
 
 
@@ -232,7 +232,7 @@ class Weighed:
     text: str
     score: float
     tokens: int
-    cut: CutReason | None = None
+    cut: LeftOut | None = None
 
 
 @dataclass(frozen=True, slots=True)

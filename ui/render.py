@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
-from rag.types import Answer, AnswerSentence, Citation, CutReason, Fate, Hit, ModelCall, Passage, Reason, Support, Trace
+from rag.types import Answer, AnswerSentence, Citation, Fate, Hit, LeftOut, ModelCall, Passage, Reason, Support, Trace
 
 SHOWN = 3  # uncited passages that stand open; the rest are folded
 
@@ -32,7 +32,7 @@ FATES: Mapping[Fate, str] = {
     "duplicate": "says the same as a better one",
     "not_fetched": "not among the first",
 }
-CUTS: Mapping[CutReason, str] = {
+CUTS: Mapping[LeftOut, str] = {
     "duplicate": "says the same as a better one",
     "worth": "worth too little",
     "budget": "over the budget",
