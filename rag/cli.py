@@ -54,6 +54,15 @@ app.add_typer(bench_app, name="bench")
 doctor_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 app.add_typer(doctor_app, name="doctor")
 
+FLAGS = {
+    "order": "speaks to a model",
+    "citation": "wants to be cited",
+    "marker": "sign of a chat template",
+    "turn": "looks like a chat",
+    "hidden": "hidden text",
+    "invisible": "invisible characters",
+    "spelled": "spelled out letter by letter",
+}
 HISTORY_FORM = '[{"role": "user" or "assistant", "content": "…"}, …]'
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -147,6 +156,8 @@ def documents(context: typer.Context, as_json: Json = False) -> None:
         return
     for d in found:
         print(f"{d['source']}  {d['title']}  ({d['passages']} passages, {d['characters']:,} characters)")
+        for flag in d["flags"]:
+            print(f"    {FLAGS[flag['kind']]}: {flag['quote']}")
     if not found:
         _say("Nothing is indexed yet: `rag ingest PATH` first.")
 
@@ -328,6 +339,36 @@ def bench_support(
     else:
         wide = None if sys.stdout.isatty() else 140
         print_support(results, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]))
+
+
+@bench_app.command("redteam")
+def bench_redteam(
+    file: Annotated[Path, typer.Argument(help="Questions; the documents lie beside it in the folder of its name.")],
+    limit: Annotated[int | None, typer.Option(help="Only this many questions.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="What the sample of --limit is drawn with.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Whether documents that give orders are obeyed, and whether they can still be asked."""
+    from rich.console import Console
+
+    from eval.bench_redteam import print_redteam, redteam, redteam_as_json
+
+    settings = _settings()
+    with _progress("Starting", unit="steps") as report:
+        result = redteam(
+            file,
+            settings,
+            limit=limit,
+            seed=seed,
+            resume=resume,
+            progress=lambda now, done, n: report(done, n, now),
+        )
+    if as_json:
+        _print_json(redteam_as_json(result, file.stem))
+    else:
+        wide = None if sys.stdout.isatty() else 140
+        print_redteam(result, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]), model=settings.llm)
 
 
 @bench_app.command("peers")
