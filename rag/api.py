@@ -37,6 +37,7 @@ from rag.errors import (
     StoreError,
 )
 from rag.pipeline import Progress, Rag
+from rag.tracing import KEPT
 from rag.types import Done, Event, Message, event_as_json
 
 log = logging.getLogger(__name__)
@@ -207,6 +208,12 @@ def create_app(rag: Rag | Opening, *, token: str | None = None, host: str = "127
         if isinstance(first, Exception):  # nothing was sent yet: it can still be a plain problem
             raise first
         return EventStream(_lines(first, events), events)
+
+    @app.get("/v1/answers/{answer_id}/trace", summary="How a recent answer came about")
+    def trace(answer_id: str) -> dict[str, Any]:
+        if found := opened().trace(answer_id):
+            return found.as_dict()
+        raise HTTPException(404, f"No answer {answer_id!r} is kept: it is older than the last {KEPT:,}, or never was.")
 
     @app.post("/v1/search", summary="The best passages", responses=problems)
     def search(body: SearchRequest) -> dict[str, Any]:
