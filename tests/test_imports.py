@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    "errors types config readers.common readers.text readers.tables readers.office readers.markup readers.pdf loading"
+    "errors types questions config readers.common readers.text readers.tables readers.office readers.markup readers.pdf loading"
     " chunking models.child models.weights models.embedder models.llm models.embedding_process"
     " models.llama_process index storing retrieval generation attribution diagnosis tracing pipeline api client serving doctor cli"
 ).split()
