@@ -337,13 +337,17 @@ class _Asking:
 
     def _retrieve(self, understood: Understood, only: Sequence[str] | None) -> None:
         """Each part of a question that joins several is searched for on its own, and has its share of the evidence."""
-        asked = [understood.query, *(part for part in self.parts if len(self.parts) > 1)]
+        asked = [understood.query] if len(self.parts) == 1 else [understood.query, *self.parts]
         rankings = [self.rag._ranked(replace(understood, query=query), only) for query in asked]
         self.ranked = _joined(rankings)
         self.hits = _best(self.ranked, self.settings.passages)
         self.rarity = self.rag.index.rarity(words(understood.query))
         left_out: dict[tuple[str, int], tuple[Evidence, LeftOut]] = {}
         chosen = []
+
+        def aside(evidence: Evidence, why: LeftOut) -> None:
+            left_out.setdefault(_place(evidence), (evidence, why))
+
         for part, ranking in zip(self.parts, rankings[-len(self.parts) :], strict=True):
             hits = _best(ranking, self.settings.passages)
             found = select_evidence(
@@ -352,7 +356,7 @@ class _Asking:
                 self.rarity,
                 self.settings.evidence_tokens // len(self.parts),
                 generation.count_tokens,
-                lambda evidence, why: left_out.setdefault(_place(evidence), (evidence, why)),
+                aside,
             )
             chosen.append(found)
             shown, read = {hit.passage for hit in self.hits}, {e.passage for e in found}
