@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from rag.chunking import plain, split_sentences
 from rag.errors import ModelError
 from rag.retrieval import content_stems
-from rag.types import Evidence, Message
+from rag.screening import disarmed, gives_orders
+from rag.types import Evidence, Message, Passage
 
 if TYPE_CHECKING:
     import tiktoken
@@ -90,8 +92,8 @@ def passages_block(evidence: Sequence[Evidence]) -> str:
             run.append(e)
     blocks = []
     for runs in by_source.values():
-        lines = [" ".join(plain(e.text) for e in sorted(run, key=lambda e: e.start)) for run in runs]
-        blocks.append("\n".join([f"[{runs[0][0].passage.title}]", *lines]))
+        lines = [" ".join(disarmed(plain(e.text)) for e in sorted(run, key=lambda e: e.start)) for run in runs]
+        blocks.append("\n".join([f"[{_title(runs[0][0].passage)}]", *lines]))
     return "Passages:\n" + "\n\n".join(blocks)
 
 
@@ -100,6 +102,14 @@ def _neighbours(a: Evidence, b: Evidence) -> bool:
         return False
     starts = [s.start for s in a.passage.sentences]
     return abs(starts.index(a.start) - starts.index(b.start)) == 1
+
+
+def _title(passage: Passage) -> str:
+    """A title that gives orders is not read either: the name of the file stands for it, where that is one."""
+    for name in (passage.title, PurePosixPath(passage.source).stem):
+        if not gives_orders(name):
+            return disarmed(name)
+    return "Document"
 
 
 def as_question(reply: str, question: str, history: Sequence[Message]) -> str | None:

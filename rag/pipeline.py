@@ -25,6 +25,7 @@ from rag.loading import Found, Skipped, detect_question_language, missing, parse
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.retrieval import fold_duplicates, rank, select_evidence, words
+from rag.screening import SCREENING_VERSION
 from rag.storing import Draft, ahead, cut, embedded, vectors_of
 from rag.tracing import Traced, TraceStore
 from rag.types import (
@@ -163,7 +164,7 @@ class Rag:
             s.evidence_tokens,
             s.answer_tokens,
         )
-        parts += (s.gate, s.check, generation.PROMPT_VERSION)
+        parts += (s.gate, s.check, generation.PROMPT_VERSION, SCREENING_VERSION)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
     # -- documents ----------------------------------------------------------------------------------------------
