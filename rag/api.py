@@ -65,6 +65,7 @@ class IngestRequest(BaseModel):
     model_config = Body
     paths: list[str] = Field(description="absolute paths on this machine")
     prune: bool = False
+    dry_run: bool = Field(default=False, description="say what would be done, and do nothing")
     only: list[str] | None = Field(
         default=None, description="of what lies under the paths, only these files and folders"
     )
@@ -178,7 +179,7 @@ def _ingesting(opened: Callable[[], Rag], body: IngestRequest, turn: Lock) -> As
         with turn:
             only = None if body.only is None else set(map(Path, body.only))
             paths = [Path(path) for path in body.paths]
-            report = opened().ingest(paths, prune=body.prune, only=only, progress=progress)
+            report = opened().ingest(paths, prune=body.prune, only=only, dry=body.dry_run, progress=progress)
         put(("done", report.as_dict()))
 
     return from_thread(work)

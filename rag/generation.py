@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from rag.chunking import plain, split_sentences
 from rag.errors import ModelError
 from rag.retrieval import content_stems
-from rag.types import Evidence, Message
+from rag.screening import disarmed, gives_orders
+from rag.types import Evidence, Message, Passage
 
 if TYPE_CHECKING:
     import tiktoken
@@ -85,8 +87,16 @@ def passages_block(evidence: Sequence[Evidence]) -> str:
         by_source.setdefault(e.passage.source, []).append(e)
     blocks = []
     for group in by_source.values():
-        blocks.append("\n".join([f"[{group[0].passage.title}]", *(plain(e.text) for e in group)]))
+        blocks.append("\n".join([f"[{_title(group[0].passage)}]", *(disarmed(plain(e.text)) for e in group)]))
     return "Passages:\n" + "\n\n".join(blocks)
+
+
+def _title(passage: Passage) -> str:
+    """A title that gives orders is not read either: the name of the file stands for it, where that is one."""
+    for name in (passage.title, PurePosixPath(passage.source).stem):
+        if not gives_orders(name):
+            return disarmed(name)
+    return "Document"
 
 
 def as_question(reply: str, question: str, history: Sequence[Message]) -> str | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rag.chunking import plain
 from rag.index import Candidate
+from rag.screening import asks_about_orders, gives_orders
 from rag.types import Evidence, Hit, LeftOut, Place
 
 WORTH_READING = 0.7  # share of the best sentence's score; what is worth less costs time and misleads a small model
@@ -160,6 +161,8 @@ def select_evidence(
 ) -> list[Evidence]:
     """The best sentences of the hits within `budget` tokens as `count` counts them, in the order of their scores.
 
+    Sentences that give orders to a model are left out, unless the question is about such orders.
+
     `aside` is told of every sentence that is left out, and why.
 
     The best one is read whatever its size. A sentence is worth its own cosine, the score of its passage, and the share
@@ -176,6 +179,10 @@ def select_evidence(
             score = 0.4 * cosine + 0.4 * hit.score + 0.2 * overlap
             scored.append(Evidence(hit.passage, sentence.start, sentence.end, text, score))
     scored.sort(key=lambda e: -e.score)
+    if not asks_about_orders(question):
+        for evidence in (orders := [e for e in scored if gives_orders(e.text)]):
+            aside(evidence, "order")
+        scored = [e for e in scored if e not in orders]
     chosen: list[Evidence] = []
     seen: set[str] = set()
     full: LeftOut | None = None  # why nothing more is read
