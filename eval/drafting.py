@@ -13,9 +13,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from eval.folding import contains, fold
 from rag.chunking import chunk, plain
 from rag.errors import InputError, LoadError
+from rag.folding import contains, fold
 from rag.generation import check_messages
 from rag.loading import Skipped, parse, read, walk
 from rag.models.llm import LLM
