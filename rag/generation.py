@@ -1,7 +1,7 @@
 """Prompts, the token budget, and the words that the program itself says."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
@@ -29,6 +29,15 @@ REFUSALS = {
     "fr": "Les documents ne le disent pas.",
     "it": "I documenti non lo dicono.",
     "pt": "Os documentos não o dizem.",
+}
+
+SAYS_OTHERWISE = {
+    "en": "The documents say otherwise: “{quote}” ({source})",
+    "es": "Los documentos dicen otra cosa: «{quote}» ({source})",
+}
+DISAGREE = {
+    "en": "The documents disagree. {source} says: “{quote}”",
+    "es": "Los documentos no concuerdan. En {source} se lee: «{quote}»",
 }
 
 # The fixed part stands first, so that the engine keeps it, and the passages next, so that the check and the answer
@@ -169,6 +178,21 @@ def says_not_found(text: str, *, so_far: bool = False) -> bool:
 
 def refusal(language: str) -> str:
     return REFUSALS.get(language, REFUSALS["en"])
+
+
+def says_otherwise(language: str, evidence: Evidence) -> str:
+    """Beside a refusal: what the question takes for granted is not what the documents say."""
+    return _about(SAYS_OTHERWISE, language, evidence)
+
+
+def disagree(language: str, evidence: Evidence) -> str:
+    """Beside an answer: what another document says instead."""
+    return _about(DISAGREE, language, evidence)
+
+
+def _about(sayings: Mapping[str, str], language: str, evidence: Evidence) -> str:
+    saying = sayings.get(language, sayings["en"])
+    return saying.format(quote=plain(evidence.text), source=evidence.passage.source)
 
 
 def count_tokens(text: str) -> int:
