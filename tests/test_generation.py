@@ -29,6 +29,20 @@ def test_each_document_stands_under_its_title_the_best_one_first() -> None:
     assert passages_block(found) == "Passages:\n[Bees]\nB one.\nB two.\n\n[Ants]\nA one."
 
 
+def test_neighbours_stand_together_in_the_order_of_the_text() -> None:
+    text = "It rained. Edna built it. She was a mason. It has a roof."
+    spans = tuple(Sentence(a, b) for a, b in ((0, 10), (11, 25), (26, 42), (43, 57)))
+    passage = Passage("mill.md", "The mill", 0, 57, text, spans)
+    best, after, other = (
+        Evidence(passage, s.start, s.end, passage.quote(s), 0.5) for s in (spans[1], spans[2], spans[0])
+    )
+    far = evidence("It had a wheel.")
+    assert (
+        passages_block([best, far, after]) == "Passages:\n[The mill]\nEdna built it. She was a mason.\nIt had a wheel."
+    )
+    assert passages_block([best, other]) == "Passages:\n[The mill]\nIt rained. Edna built it."
+
+
 def test_the_model_reads_plain_text() -> None:
     assert "It ground barley." in passages_block(MILL)
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    "errors types config screening readers.common readers.text readers.tables readers.office readers.markup readers.pdf"
+    "errors types questions config screening readers.common readers.text readers.tables readers.office readers.markup readers.pdf"
     " loading folding chunking models.child models.weights models.embedder models.llm models.embedding_process"
     " models.llama_process index storing retrieval generation claims attribution diagnosis tracing pipeline client"
     " http.problems http.bodies http.opening http.origin http.streams http.openai_shape api serving doctor cli"

@@ -16,6 +16,7 @@ RUN = 5  # words in a row that no two texts share by chance
 
 # What the corpus and the program have in common, and why.
 WORDS_ALIKE = {
+    "Cuánto": "a word that asks",
     "English": "a language",
     "Spanish": "a language",
     "PDF": "a kind of file",
