@@ -224,10 +224,10 @@ def _read_rated(folder: Path) -> tuple[dict[str, Text], list[Rated]]:
     texts, answers = TypeAdapter(Text), TypeAdapter(Rated)
     found: dict[str, Text] = {}
     rated: list[Rated] = []
-    for name, read in (("corpus.jsonl", texts), ("questions.jsonl", answers)):
+    for name, adapter in (("corpus.jsonl", texts), ("questions.jsonl", answers)):
         for number, line in _lines(folder / name):
             try:
-                item = read.validate_json(line)
+                item = adapter.validate_json(line)
             except ValidationError as error:
                 raise _unusable(folder / name, number, error, "a record of a set with rated answers") from error
             if isinstance(item, Text):
