@@ -26,6 +26,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from rag.conversations import Conversations
 from rag.errors import (
     DiskFullError,
     EmptyIndexError,
@@ -36,6 +37,7 @@ from rag.errors import (
     RagError,
     StoreError,
 )
+from rag.http.conversations import conversations_router
 from rag.pipeline import Progress, Rag
 from rag.types import Done, Event, Message, event_as_json
 
@@ -142,7 +144,13 @@ class Opening:
             self._opened.set()
 
 
-def create_app(rag: Rag | Opening, *, token: str | None = None, host: str = "127.0.0.1") -> FastAPI:
+def create_app(
+    rag: Rag | Opening,
+    *,
+    token: str | None = None,
+    host: str = "127.0.0.1",
+    conversations: Conversations | None = None,
+) -> FastAPI:
     """`token` opens the calls that change documents; without one they are closed. `host` is where it is served."""
     app = FastAPIOffline(  # its /docs page brings its own scripts: the plain one loads them from another host
         title="Footnote",
@@ -220,6 +228,9 @@ def create_app(rag: Rag | Opening, *, token: str | None = None, host: str = "127
     async def ingest(body: IngestRequest) -> StreamingResponse:
         events = _ingesting(opened, body, turn=ingesting)
         return EventStream(_lines(await anext(events), events), events)
+
+    if conversations:
+        app.include_router(conversations_router(conversations))
 
     @app.api_route("/v1/{_:path}", methods=[*http.HTTPMethod], include_in_schema=False)
     def unknown(request: Request) -> None:

@@ -1,0 +1,1 @@
+"""Parts of the endpoint that stand on their own."""
