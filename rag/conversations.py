@@ -137,7 +137,7 @@ class Conversations:
         rows = self._read("SELECT turn FROM turns WHERE conversation = ? ORDER BY number", (id_,))
         turns = tuple(_turn(row[0]) for row in rows)
         turns = tuple(turn if turn.over else replace(turn, stopped=True) for turn in turns)  # the server ended then
-        return Conversation(*found[0], turns=len(turns)), turns
+        return Conversation(*found[0], len(turns)), turns
 
     def put(self, owner: str, id_: str, turns: Sequence[Turn]) -> str:
         """Keeps the last of `turns` in its place; what stood there and after it, before an edit, goes. Gives the id.
@@ -192,7 +192,10 @@ class Conversations:
             " WHERE ?1 IS NULL OR owner = ?1 ORDER BY rowid DESC",
             (owner,),
         )
-        return [Feedback(*row[:3], bool(row[3]), *row[4:6], _turn(row[6])) for row in rows]
+        return [
+            Feedback(id_, conversation, number, bool(helpful), reason, created, _turn(turn))
+            for id_, conversation, number, helpful, reason, created, turn in rows
+        ]
 
     def _read(self, sql: str, parameters: Sequence[object]) -> list[Any]:
         with self._using():

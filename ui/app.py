@@ -1,8 +1,10 @@
 """The chat window on a page of its own. Gradio is imported where it is used: it takes seconds."""
 
+import importlib
 import json
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -79,6 +81,7 @@ def build(
     `offered` is asked at each visit whether the examples fit what is indexed.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read by gradio when it is imported
+    os.environ.setdefault("MPLBACKEND", "agg")  # gradio asks matplotlib, which would look for a screen
     import gradio as gr
 
     blocks = gr.Blocks(title="Footnote", analytics_enabled=False, fill_width=True)
@@ -203,7 +206,8 @@ def build(
             """The conversation that the page's address names; an address without one begins anew."""
             if before and not before.shown:
                 return {notice: render_notice(STILL_ANSWERING)}
-            held, problem = (), ""
+            held: tuple[Turn, ...] = ()
+            problem = ""
             if wanted:
                 try:
                     _, held = kept.get(owner_of(request.headers.get("cookie")), wanted)
@@ -274,6 +278,8 @@ def mount(
 
     `documents` gives what is indexed, None while that is not known.
     """
+    # Gradio's first event imports it, on the thread that serves everybody.
+    threading.Thread(target=importlib.import_module, args=("matplotlib",), daemon=True).start()
     blocks = build(rag, kept, examples=examples, offered=offered)
     import gradio as gr
     from fastapi import Request
