@@ -28,7 +28,7 @@ BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
-    """A folder with documents/ or corpus.jsonl, and questions. `cases` are those that have gold."""
+    """A folder with documents/ or corpus.jsonl, and questions."""
 
     name: str
     corpus: Path
@@ -54,18 +54,27 @@ class Result:
         return {kind: _estimates(values) for kind, values in by_type(self.cases, self.values).items()}
 
 
-def read_set(folder: Path, questions: str | None = None, limit: int | None = None, seed: int = 0) -> QuestionSet:
+def read_set(
+    folder: Path,
+    questions: str | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    *,
+    unanswered: bool = False,
+) -> QuestionSet:
     """`questions`: another question file of the set, by name or path. `limit`: a sample drawn with `seed`.
 
-    Raises InputError.
+    Questions without gold are left out unless `unanswered`. Raises InputError.
     """
     corpus = next((path for path in (folder / "documents", folder / "corpus.jsonl") if path.exists()), None)
+    if corpus is None and questions and folder.is_dir():
+        corpus = folder  # of documents alone, with questions from elsewhere
     if corpus is None:
         raise InputError(f"{folder} holds neither documents/ nor corpus.jsonl.", "dirs")
     path = folder / (questions or "questions.jsonl")
     if questions and not path.exists():
         path = Path(questions)
-    cases = [case for case in load_cases(path) if case.gold]
+    cases = [case for case in load_cases(path) if case.gold or unanswered]
     if not cases:
         raise InputError(f"No question of {path} says where its answer stands (gold).", "questions")
     if limit and limit < len(cases):
@@ -77,7 +86,9 @@ def read_set(folder: Path, questions: str | None = None, limit: int | None = Non
 
 def _without_bom(cases: Sequence[Case], corpus: Path) -> Iterator[Case]:
     """Gold that counts a byte-order mark as character 0, moved to the text as the program stores it."""
-    marked = {p.name for p in corpus.iterdir() if p.read_bytes()[:3] == BOM} if corpus.is_dir() else set()
+    marked = (
+        {p.name for p in corpus.iterdir() if p.is_file() and p.read_bytes()[:3] == BOM} if corpus.is_dir() else set()
+    )
 
     def moved(gold: Gold) -> Gold:
         if gold.start is None or gold.end is None or gold.doc_id not in marked:
@@ -85,7 +96,8 @@ def _without_bom(cases: Sequence[Case], corpus: Path) -> Iterator[Case]:
         return replace(gold, start=max(0, gold.start - 1), end=gold.end - 1)
 
     for case in cases:
-        yield replace(case, gold=tuple(moved(gold) for gold in case.gold))
+        para = moved(case.context_para) if case.context_para else None
+        yield replace(case, gold=tuple(moved(gold) for gold in case.gold), context_para=para)
 
 
 @contextmanager
@@ -97,7 +109,9 @@ def indexed(
     The home stays, so that a later run with `resume` need not embed again.
     """
     kind = f"{Path(settings.embedder).name}-{settings.passage_tokens}-{CHUNKER_VERSION}"
-    home = settings.home / "bench" / kind / corpus.resolve().parent.name
+    folder = corpus.resolve()
+    folder = folder.parent if folder.name in ("documents", "corpus.jsonl") else folder
+    home = settings.home / "bench" / kind / folder.name
     if not resume:
         shutil.rmtree(home, ignore_errors=True)
     with Rag.open(settings.model_copy(update={"home": home, "max_file_mb": 2000})) as rag:

@@ -32,7 +32,10 @@ class Gold:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One question. `keys`: the answer is correct when every group has a member in its text."""
+    """One question. `keys`: the answer is correct when every group has a member in its text.
+
+    `contexts`, `context_para`: the documents, or the paragraph, that a set gives the question to be answered from.
+    """
 
     id: str
     question: str
@@ -44,6 +47,8 @@ class Case:
     history: tuple[Message, ...] = ()
     standalone: str | None = None
     language: str | None = None
+    contexts: tuple[str, ...] = ()
+    context_para: Gold | None = None
 
     def __post_init__(self) -> None:
         if not self.id.strip():

@@ -39,6 +39,7 @@ from rag.errors import (
 )
 from rag.http.conversations import conversations_router
 from rag.pipeline import Progress, Rag
+from rag.tracing import KEPT
 from rag.types import Done, Event, Message, event_as_json
 
 log = logging.getLogger(__name__)
@@ -92,10 +93,19 @@ class SearchRequest(BaseModel):
     sources: list[str] = []
 
 
+class DiagnoseRequest(BaseModel):
+    model_config = Body
+    question: Text
+    expected: Text = Field(description="a sentence of the documents that the answer should rest on")
+
+
 class IngestRequest(BaseModel):
     model_config = Body
     paths: list[str] = Field(description="absolute paths on this machine")
     prune: bool = False
+    only: list[str] | None = Field(
+        default=None, description="of what lies under the paths, only these files and folders"
+    )
 
 
 class RemoveRequest(BaseModel):
@@ -207,9 +217,19 @@ def create_app(
             raise first
         return EventStream(_lines(first, events), events)
 
+    @app.get("/v1/answers/{answer_id}/trace", summary="How a recent answer came about")
+    def trace(answer_id: str) -> dict[str, Any]:
+        if found := opened().trace(answer_id):
+            return found.as_dict()
+        raise HTTPException(404, f"No answer {answer_id!r} is kept: it is older than the last {KEPT:,}, or never was.")
+
     @app.post("/v1/search", summary="The best passages", responses=problems)
     def search(body: SearchRequest) -> dict[str, Any]:
         return {"passages": [hit.as_dict() for hit in opened().search(body.query, body.k, body.sources)]}
+
+    @app.post("/v1/diagnose", summary="Where a sentence was lost on its way into the answer", responses=problems)
+    def diagnose(body: DiagnoseRequest) -> dict[str, Any]:
+        return opened().diagnose(body.question, body.expected).as_dict()
 
     @app.get("/v1/documents", summary="What is indexed")
     def documents() -> dict[str, Any]:
@@ -351,7 +371,9 @@ def _ingesting(opened: Callable[[], Rag], body: IngestRequest, turn: Lock) -> As
             put(("progress", {"done": p.done, "total": p.total, "path": p.path}))
 
         with turn:
-            report = opened().ingest([Path(path) for path in body.paths], prune=body.prune, progress=progress)
+            only = None if body.only is None else set(map(Path, body.only))
+            paths = [Path(path) for path in body.paths]
+            report = opened().ingest(paths, prune=body.prune, only=only, progress=progress)
         put(("done", report.as_dict()))
 
     return _from_thread(work)

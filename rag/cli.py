@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rag.pipeline import Rag
 
 FAILED, BAD_INPUT, DROPPED, SOME_FAILED = 1, 2, 3, 4
+SETTLED_MS = 300  # without a further change, before changed files are read
 STOPPED = 130  # by Ctrl-C, as shells count it
 HERE = Path(__file__).parent.parent
 SAMPLE = HERE / "seeds"
@@ -44,8 +45,12 @@ eval_app = typer.Typer(
 )
 app.add_typer(documents_app, name="documents")
 app.add_typer(eval_app, name="eval")
-bench_app = typer.Typer(rich_markup_mode=None, help="Measure search on public question sets.", no_args_is_help=True)
+bench_app = typer.Typer(
+    rich_markup_mode=None, help="Measure search and answers on public question sets.", no_args_is_help=True
+)
 app.add_typer(bench_app, name="bench")
+doctor_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+app.add_typer(doctor_app, name="doctor")
 
 HISTORY_FORM = '[{"role": "user" or "assistant", "content": "…"}, …]'
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -56,6 +61,7 @@ def ingest(
     paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders.", show_default=False)] = None,
     prune: Annotated[bool, typer.Option(help="Remove documents under PATHS whose files are gone.")] = False,
     sample: Annotated[bool, typer.Option("--sample", help="Bring in the sample corpus.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the folders until Ctrl-C, prune as well.")] = False,
     as_json: Json = False,
 ) -> None:
     """Bring files and folders into the index; what has not changed is left alone."""
@@ -65,12 +71,17 @@ def ingest(
     for path in paths:
         if not path.expanduser().exists():
             raise InputError(f"No such file or folder: {path}", "paths")
+        if watch and not path.expanduser().is_dir():
+            raise InputError(f"{path} is a file; --watch follows folders: name the one that it is in.", "paths")
+    show = _print_json if as_json else _print_ingest
+    if watch:
+        with _caller() as caller, contextlib.suppress(KeyboardInterrupt):
+            _follow(caller, paths, show)
+        _say("Stopped following.")
+        return
     with _caller() as caller, _progress("Reading") as report:
         result = caller.ingest(paths, prune, report)
-    if as_json:
-        _print_json(result)
-    else:
-        _print_ingest(result)
+    show(result)
     raise typer.Exit(SOME_FAILED if result["failed"] else 0)
 
 
@@ -80,6 +91,7 @@ def ask(
     as_json: Json = False,
     source: Annotated[list[str] | None, typer.Option(help="Only this document, or folder/. May be repeated.")] = None,
     history: Annotated[Path | None, typer.Option(help="A JSON file: [{role, content}, …], oldest first.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Also tell how the answer came about.")] = False,
 ) -> None:
     """Answer a question from the documents. The answer goes to stdout, its sources to stderr."""
     _check(question)
@@ -87,10 +99,15 @@ def ask(
     with _caller() as caller:
         events = caller.stream(question, turns, source or [])
         answer = _last(events) if as_json else _show_stream(events)
+        trace = caller.trace(answer["id"]) if explain else None
     if as_json:
-        _print_json(answer)
-    else:
-        _print_sources(answer)
+        _print_json(answer | ({"trace": trace} if trace else {}))
+        return
+    _print_sources(answer)
+    if trace:
+        from rag.tracing import as_trace, explained
+
+        _say(f"\n{explained(as_trace(trace))}")
 
 
 @app.command()
@@ -256,6 +273,51 @@ def bench_retrieval(
         print_retrieval(results, Console(width=wide), command=command, embedder=settings.embedder)
 
 
+@bench_app.command("answers")
+def bench_answers(
+    dirs: Annotated[list[Path], typer.Argument(help="Folders with documents/ or corpus.jsonl, and questions.jsonl.")],
+    questions: Annotated[str | None, typer.Option(help="Another question file of the set.")] = None,
+    closed: Annotated[
+        bool, typer.Option("--closed", help="Each question is answered from its own passages alone.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="Only this many questions of each set, half of them answerable.", min=1)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the rows; default: bench/answers in RAG_HOME.")] = None,
+    as_json: Json = False,
+) -> None:
+    """How right the answers to question sets are, how well they are cited, and what is refused."""
+    from rich.console import Console
+
+    from eval.bench_answers import answers, answers_as_json, print_answers, read_answer_set
+
+    settings = _settings()
+    sets = [read_answer_set(folder, questions, limit) for folder in dirs]
+    rows = out or settings.home / "bench" / "answers"
+    with _progress("Starting", unit="steps") as report:
+        results = [
+            answers(
+                s,
+                settings,
+                out=rows,
+                given=closed,
+                resume=resume,
+                progress=lambda now, done, n: report(done, n, now),
+            )
+            for s in sets
+        ]
+    if as_json:
+        _print_json(answers_as_json(results))
+    else:
+        wide = None if sys.stdout.isatty() else 140
+        print_answers(results, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]), model=settings.llm)
+    failed = sum(row.error is not None for result in results for row in result.rows)
+    if failed:
+        _say(f"{failed} questions failed: see {rows}. --resume asks them again.")
+    raise typer.Exit(FAILED if failed else 0)
+
+
 @app.command()
 def weights() -> None:
     """Bring the weights of the local model and verify them."""
@@ -284,9 +346,11 @@ def config(as_json: Json = False) -> None:
         print(f"{PREFIX}{o.name.upper()} = {_plain(o.value)}  ({o.origin})\n    {o.description}")
 
 
-@app.command()
-def doctor() -> None:
+@doctor_app.callback()
+def doctor(context: typer.Context) -> None:
     """Check that all that an answer needs is in place, and say what to do where it is not."""
+    if context.invoked_subcommand:
+        return
     from rag.doctor import examine
 
     findings = examine(_settings())
@@ -295,6 +359,25 @@ def doctor() -> None:
             f"{'ok  ' if finding.ok else 'MISS'}  {finding.what}" + ("" if finding.ok else f"\n      {finding.remedy}")
         )
     raise typer.Exit(0 if all(f.ok for f in findings) else FAILED)
+
+
+@doctor_app.command("miss")
+def doctor_miss(
+    question: Annotated[str, typer.Option(help="What was asked.")],
+    expect: Annotated[str, typer.Option(help="A sentence of the documents that the answer should rest on.")],
+    as_json: Json = False,
+) -> None:
+    """Say where a sentence was lost on its way into the answer."""
+    _check(question)
+    with _caller() as caller:
+        found = caller.diagnose(question, expect)
+    if as_json:
+        _print_json(found)
+        return
+    for step in found["steps"]:
+        print(f"{'ok' if step['ok'] else 'no':4}{step['name']}: {step['found']}")
+    print(f"\nLost: {found['stage']}. {found['remedy']}" if found["remedy"] else "\nThe answer rests on it.")
+    _say(f"\nThe answer: {found['text']}")
 
 
 def main() -> None:
@@ -334,6 +417,35 @@ def _caller() -> "Iterator[Caller]":
         yield caller
     finally:
         caller.close()
+
+
+def _follow(caller: "Caller", paths: list[Path], show: Callable[[dict[str, Any]], None]) -> None:
+    """Ingests whatever changes under the folders, without end. What fails is told, and tried again when it changes."""
+    from watchfiles import watch
+
+    from rag.loading import settled
+
+    roots = [settled(path) for path in paths]
+    changed: set[Path] | None = None  # None: all of it, once the watcher runs, so that no change falls between
+    for changes in watch(*roots, watch_filter=None, step=SETTLED_MS, rust_timeout=SETTLED_MS, yield_on_timeout=True):
+        if changed is not None:
+            if not changes:
+                continue
+            changed |= {Path(path) for _, path in changes}
+        try:
+            with _progress("Reading") as report:
+                result = caller.ingest(roots, True, report, changed)
+        except RagError as error:
+            if changed is None:
+                raise
+            _say(f"Error: {error}")
+            continue
+        if changed is None:
+            show(result)
+            _say(f"Following {', '.join(map(str, paths))}. Ctrl-C ends it.")
+        elif any(result[name] for name in ("added", "updated", "removed", "failed")):
+            show(result)
+        changed = set()
 
 
 @contextlib.contextmanager

@@ -2,11 +2,12 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
 
 import httpx
 
@@ -32,8 +33,12 @@ class Caller(Protocol):
     def search(self, query: str, k: int, sources: Sequence[str] = ()) -> list[dict[str, Any]]: ...
     def documents(self) -> list[dict[str, Any]]: ...
     def text(self, source: str) -> str: ...
+    def trace(self, answer_id: str) -> dict[str, Any]: ...
     def remove(self, sources: Sequence[str]) -> None: ...
-    def ingest(self, paths: Sequence[Path], prune: bool, report: Report) -> dict[str, Any]: ...
+    def ingest(
+        self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None
+    ) -> dict[str, Any]: ...
+    def diagnose(self, question: str, expected: str) -> dict[str, Any]: ...
     def close(self) -> None: ...
 
 
@@ -62,12 +67,22 @@ class Local:
     def text(self, source: str) -> str:
         return self.rag.text(source)
 
+    def trace(self, answer_id: str) -> dict[str, Any]:
+        if trace := self.rag.trace(answer_id):
+            return trace.as_dict()
+        raise StoreError(f"No answer {answer_id!r} is kept.")
+
     def remove(self, sources: Sequence[str]) -> None:
         self.rag.remove(sources)
 
-    def ingest(self, paths: Sequence[Path], prune: bool, report: Report) -> dict[str, Any]:
-        done = self.rag.ingest(paths, prune=prune, progress=lambda p: report(p.done, p.total, p.path))
+    def ingest(
+        self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None
+    ) -> dict[str, Any]:
+        done = self.rag.ingest(paths, prune=prune, only=only, progress=lambda p: report(p.done, p.total, p.path))
         return done.as_dict()
+
+    def diagnose(self, question: str, expected: str) -> dict[str, Any]:
+        return self.rag.diagnose(question, expected).as_dict()
 
     def close(self) -> None:
         self.rag.close()
@@ -93,19 +108,29 @@ class Client:
     def documents(self) -> list[dict[str, Any]]:
         return list(self._call("GET", "/v1/documents").json()["documents"])
 
+    def trace(self, answer_id: str) -> dict[str, Any]:
+        return dict(self._call("GET", f"/v1/answers/{quote(answer_id, safe='')}/trace").json())
+
     def text(self, source: str) -> str:
         return self._call("GET", "/v1/documents/text", params={"source": source}).content.decode()
 
     def remove(self, sources: Sequence[str]) -> None:
         self._call("POST", "/v1/documents/remove", json={"sources": list(sources)})
 
-    def ingest(self, paths: Sequence[Path], prune: bool, report: Report) -> dict[str, Any]:
-        body = {"paths": [str(path.expanduser().absolute()) for path in paths], "prune": prune}
+    def ingest(
+        self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None
+    ) -> dict[str, Any]:
+        body: dict[str, Any] = {"paths": [str(path.expanduser().absolute()) for path in paths], "prune": prune}
+        body["only"] = None if only is None else sorted(map(str, only))
         for name, data in self._events("/v1/ingest", body):
             if name == "done":
                 return data
             report(data["done"], data["total"], data["path"])
         raise StoreError("The server ended before the documents were in. Start it and ingest again.")
+
+    def diagnose(self, question: str, expected: str) -> dict[str, Any]:
+        body = {"question": question, "expected": expected}
+        return dict(self._call("POST", "/v1/diagnose", json=body).json())
 
     def close(self) -> None:
         self._http.close()

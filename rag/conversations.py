@@ -18,11 +18,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from rag.errors import InputError, StoreError
-from rag.types import Answer, Citation, Hit
+from rag.types import Answer, Citation, Hit, Trace
 
 FILE = "conversations.sqlite"  # in RAG_HOME
 TITLE_CHARACTERS = 120
-REASON_CHARACTERS = 2000
+REASON_CHARACTERS = 1500
 LISTED = 200  # conversations that a list shows, the latest first
 
 SCHEMA = """
@@ -50,6 +50,7 @@ class Turn:
     passages: tuple[Hit, ...] | None = None  # None: the search is not done
     text: str = ""
     answer: Answer | None = None
+    trace: Trace | None = None
     failure: str | None = None
     stopped: bool = False
     sources: tuple[str, ...] = ()  # only these were asked; empty: all
@@ -137,7 +138,8 @@ class Conversations:
         rows = self._read("SELECT turn FROM turns WHERE conversation = ? ORDER BY number", (id_,))
         turns = tuple(_turn(row[0]) for row in rows)
         turns = tuple(turn if turn.over else replace(turn, stopped=True) for turn in turns)  # the server ended then
-        return Conversation(*found[0], len(turns)), turns
+        _, title, created, changed = found[0]
+        return Conversation(id_, title, created, changed, len(turns)), turns
 
     def put(self, owner: str, id_: str, turns: Sequence[Turn]) -> str:
         """Keeps the last of `turns` in its place; what stood there and after it, before an edit, goes. Gives the id.

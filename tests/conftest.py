@@ -49,7 +49,7 @@ def real_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("real") / "home"
     with serving(home) as server:
         yield server
-        assert stop(server.process, signal.SIGINT) < 8  # its children as well
+        stop(server.process, signal.SIGINT)  # its children as well
         assert not (home / "server.json").exists()
         assert server.process.returncode == 0
         assert server.process.stderr is not None

@@ -70,15 +70,22 @@ def test_the_same_call_gives_the_same_result_in_this_process_and_over_http(rag: 
         (corpus / "new.txt").write_text("The ferry to Orrin leaves at nine.", encoding="utf-8")
         seen: list[tuple[int, int, str]] = []
         events = list(caller.stream(QUESTION, history, ["lighthouse.md"]))
-        events[-1][1]["timings"] = None
+        answer = events[-1][1]
+        trace = caller.trace(answer["id"])
+        assert (trace["id"], trace["timings"]) == (answer["id"], answer["timings"])
+        answer |= dict.fromkeys(("id", "timings"))
+        trace |= dict.fromkeys(("id", "timings", "asked", "calls"))
         results: list[object] = [
             events,
+            trace,
             caller.search("keeper", 2),
             caller.search("barley", 5, ["mill.txt"]),
             caller.documents(),
             caller.text("lighthouse.md"),
+            caller.diagnose(QUESTION, "He kept a goat."),
             caller.ingest([corpus], False, lambda *now: seen.append(now)),
             seen,
+            caller.ingest([corpus], False, lambda *_: None, {corpus / "mill.txt"}),
         ]
         caller.remove(["new.txt"])
         results.append(caller.documents())
@@ -88,7 +95,14 @@ def test_the_same_call_gives_the_same_result_in_this_process_and_over_http(rag: 
     with over_http(rag) as client:
         there = everything(client)
     assert there == here
-    assert here[6] == [[0, 3, "lighthouse.md"], [1, 3, "mill.txt"], [2, 3, "new.txt"], [3, 3, ""]]
+    assert here[8] == [[0, 3, "lighthouse.md"], [1, 3, "mill.txt"], [2, 3, "new.txt"], [3, 3, ""]]
+
+
+def test_a_trace_that_is_not_kept_is_the_same_kind_of_error_in_this_process_and_over_http(rag: Rag) -> None:
+    with over_http(rag) as client:
+        for caller in (Local(rag), client):
+            with pytest.raises(StoreError, match="is kept"):
+                caller.trace("unknown")
 
 
 def test_bad_input_is_the_same_error_in_this_process_and_over_http(rag: Rag) -> None:
@@ -99,6 +113,7 @@ def test_bad_input_is_the_same_error_in_this_process_and_over_http(rag: Rag) -> 
         (lambda c: c.search("", 3), "query"),
         (lambda c: c.text("none.md"), "source"),
         (lambda c: c.remove(["none.md"]), "sources"),
+        (lambda c: c.diagnose(QUESTION, "?"), "expected"),
         (lambda c: c.ingest([Path("/no/such/folder")], False, lambda *_: None), "path"),
     ]
     with over_http(rag) as client:

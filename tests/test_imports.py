@@ -12,7 +12,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     "errors types config readers.common readers.text readers.tables readers.office readers.markup readers.pdf loading"
     " chunking models.child models.weights models.embedder models.llm models.embedding_process"
-    " models.llama_process index retrieval generation attribution pipeline conversations http.conversations api client serving doctor cli"
+    " models.llama_process index storing retrieval generation attribution diagnosis tracing pipeline"
+    " conversations http.conversations api client serving doctor cli"
 ).split()
 MODULES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "rag").rglob("*.py")}
 JOINS = {"rag.cli", "rag.serving"}  # may reach for ui and eval, inside their functions
@@ -33,6 +34,7 @@ KNOWN_BY_ONE = {  # foreign library -> the module behind which it stands
     "openpyxl": "rag.readers.tables",
     "py3langid": "rag.loading",
     "sentencex": "rag.chunking",
+    "watchfiles": "rag.cli",
 }
 
 

