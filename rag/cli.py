@@ -252,6 +252,7 @@ def bench_retrieval(
     limit: Annotated[int | None, typer.Option(help="Only this many questions of each set.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="What the sample of --limit is drawn with.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the indexes of the last run.")] = False,
+    baselines: Annotated[bool, typer.Option("--baselines", help="BM25, dense and RRF beside it.")] = False,
     as_json: Json = False,
 ) -> None:
     """How high the gold passages of question sets rank, through this program's own ingest and search."""
@@ -263,7 +264,10 @@ def bench_retrieval(
     sets = [read_set(folder, questions, limit, seed) for folder in dirs]
     with _progress("Starting", unit="steps") as report:
         results = [
-            retrieval(s, settings, resume=resume, progress=lambda now, done, n: report(done, n, now)) for s in sets
+            retrieval(
+                s, settings, resume=resume, baselines=baselines, progress=lambda now, done, n: report(done, n, now)
+            )
+            for s in sets
         ]
     if as_json:
         _print_json(retrieval_as_json(results))
@@ -271,6 +275,35 @@ def bench_retrieval(
         command = " ".join(["rag", *sys.argv[1:]])
         wide = None if sys.stdout.isatty() else 140
         print_retrieval(results, Console(width=wide), command=command, embedder=settings.embedder)
+
+
+@bench_app.command("peers")
+def bench_peers(
+    dirs: Annotated[list[Path], typer.Argument(help="Folders with documents/ or corpus.jsonl, and questions.jsonl.")],
+    questions: Annotated[str | None, typer.Option(help="Another question file of the set.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only this many questions of each set.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="What the sample of --limit is drawn with.")] = 0,
+    peer: Annotated[list[str] | None, typer.Option(help="Only this one. May be repeated.")] = None,
+    python: Annotated[Path | None, typer.Option(help="The peers' own Python; default: .venv-peers/bin/python.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The same questions through this program and through LangChain, LlamaIndex, Haystack and txtai."""
+    from rich.console import Console
+
+    from eval.bench import read_set
+    from eval.bench_peers import PEERS, PYTHON, peers, peers_as_json, print_peers
+
+    sets = [read_set(folder, questions, limit, seed) for folder in dirs]
+    with _progress("Starting", unit="steps") as report:
+        results = {
+            s.name: peers(s, peer or PEERS, python=python or PYTHON, progress=lambda now, done, n: report(done, n, now))
+            for s in sets
+        }
+    if as_json:
+        _print_json(peers_as_json(results))
+    else:
+        wide = None if sys.stdout.isatty() else 200
+        print_peers(results, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]))
 
 
 @bench_app.command("answers")

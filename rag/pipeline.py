@@ -21,7 +21,7 @@ from rag.loading import Found, Skipped, detect_question_language, missing, parse
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.retrieval import fold_duplicates, rank, select_evidence, words
-from rag.storing import Cut, ahead, cut, embedded
+from rag.storing import Draft, ahead, cut, embedded
 from rag.tracing import Traced, TraceStore
 from rag.types import (
     QUESTION_CHARACTERS,
@@ -49,7 +49,7 @@ from rag.types import (
 )
 
 BATCH_PASSAGES = 128  # embedded and stored at a time: what Ctrl-C may lose
-CUTS_AHEAD = 4  # documents that may wait, read and cut, for the embedder
+DRAFTS_AHEAD = 4  # documents that may wait, read and cut, for the embedder
 TRACES = "answers.sqlite"  # in RAG_HOME
 BEGINNING = 160  # characters of a passage that its trace shows
 EXTRACTIVE_SENTENCES = 2
@@ -511,7 +511,7 @@ class _Ingest:
         self.outcome: dict[str, list[str]] = {name: [] for name in ("added", "unchanged", "updated", "removed")}
         self.failed: list[Failure] = []
         self.skipped: list[Failure] = []
-        self.batch: list[Cut] = []
+        self.batch: list[Draft] = []
         self.gone: list[str] = []
         self.waiting: list[tuple[str, str]] = []  # (outcome, source) of what is in the batch
         self.store = ThreadPoolExecutor(1)
@@ -530,7 +530,7 @@ class _Ingest:
                     (self.failed if item.failed else self.skipped).append(Failure(item.path, item.reason))
         with self.store:
             try:
-                with closing(ahead(self._work(found, paths if prune else ()), CUTS_AHEAD)) as work:
+                with closing(ahead(self._work(found, paths if prune else ()), DRAFTS_AHEAD)) as work:
                     for step in work:
                         self._take(step)
             finally:
@@ -543,24 +543,24 @@ class _Ingest:
             skipped=tuple(self.skipped),
         )
 
-    def _work(self, found: Sequence[Found], pruned: Sequence[Path]) -> Iterator[Progress | tuple[str, Cut] | _Gone]:
-        """What there is to do, file by file: (outcome, Cut) for a new or changed document."""
+    def _work(self, found: Sequence[Found], pruned: Sequence[Path]) -> Iterator[Progress | tuple[str, Draft] | _Gone]:
+        """What there is to do, file by file: (outcome, Draft) for a new or changed document."""
         for done, item in enumerate(found):
             yield Progress(done, len(found), item.name)
             yield from self._file(item)
         if pruned:
             yield self._prune(pruned, {str(item.path) for item in found})
 
-    def _take(self, step: Progress | tuple[str, Cut] | _Gone) -> None:
+    def _take(self, step: Progress | tuple[str, Draft] | _Gone) -> None:
         if isinstance(step, Progress):
             self.progress(step)
         elif isinstance(step, _Gone):
             self.gone += step.sources
             self.waiting += [("removed", source) for source in step.sources]
         else:
-            outcome, cut_ = step
-            self.batch.append(cut_)
-            self.waiting.append((outcome, cut_.document.source))
+            outcome, draft = step
+            self.batch.append(draft)
+            self.waiting.append((outcome, draft.document.source))
             if sum(len(c.passages) for c in self.batch) >= BATCH_PASSAGES:
                 self._hand_on()
 
@@ -582,7 +582,7 @@ class _Ingest:
             for outcome, source in waiting:
                 self.outcome[outcome].append(source)
 
-    def _file(self, found: Found) -> Iterator[tuple[str, Cut] | _Gone]:
+    def _file(self, found: Found) -> Iterator[tuple[str, Draft] | _Gone]:
         known = self.by_path.get(str(found.path), [])
         try:
             data = read(found)
@@ -610,7 +610,7 @@ class _Ingest:
             except LoadError as error:  # one bad record of a file fails alone
                 self.failed.append(Failure(str(found.path), str(error)))
 
-    def _cut(self, document: Document, found: Found) -> tuple[str, Cut]:
+    def _cut(self, document: Document, found: Found) -> tuple[str, Draft]:
         made = cut(document, str(found.path), str(found.root), self.rag.embedder, self.rag.settings.passage_tokens)
         outcome = "updated" if document.source in self.by_source else "added"
         size = len(made.passages), len(document.text)

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Draft:
     """A document's passages, not embedded yet. `words`: per passage, what embedder and lexical index read."""
 
     document: Document
@@ -26,16 +26,16 @@ class Cut:
     words: Sequence[str]
 
 
-def cut(document: Document, path: str, root: str, embedder: Embedder, passage_tokens: int) -> Cut:
+def cut(document: Document, path: str, root: str, embedder: Embedder, passage_tokens: int) -> Draft:
     """Raises LoadError where nothing but headings is there."""
     limit = embedder.max_tokens
     passages = chunk(document, embedder.count_tokens, passage_tokens, limit)
     if not passages:
         raise LoadError(f"Cannot read {document.source!r}: it holds no text but headings.")
-    return Cut(document, path, root, passages, [embedded_text(p, embedder.count_tokens, limit) for p in passages])
+    return Draft(document, path, root, passages, [embedded_text(p, embedder.count_tokens, limit) for p in passages])
 
 
-def embedded(cuts: Sequence[Cut], embedder: Embedder) -> list[Entry]:
+def embedded(cuts: Sequence[Draft], embedder: Embedder) -> list[Entry]:
     """All in one go, each distinct text once: overlapping passages share sentences. Raises ModelError."""
     texts = [
         text
