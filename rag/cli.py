@@ -221,6 +221,7 @@ def eval_run(
             fingerprint=rag.fingerprint,
             against=against,
             questions=questions or SAMPLE_QUESTIONS,
+            trace=rag.trace,
         )
     if as_json:
         _print_json(run.as_dict())
@@ -243,6 +244,29 @@ def eval_compare(a: Path, b: Path, as_json: Json = False) -> None:
     else:
         print_comparison(comparison, Console())
     raise typer.Exit(DROPPED if comparison.dropped else 0)
+
+
+@eval_app.command("export")
+def eval_export(
+    run: Path,
+    to: Annotated[str, typer.Option(help="ragas (JSON lines) or deepeval (a JSON list).")],
+    out: Annotated[Path | None, typer.Option(help="File to write; default: stdout.")] = None,
+) -> None:
+    """Write a run in the form that another evaluator reads."""
+    from eval.export import FORMS, export
+    from eval.results import read_rows
+
+    if to not in FORMS:
+        raise InputError(f"No form {to!r}: choose one of {', '.join(FORMS)}.", "to")
+    text = export(read_rows(run), to)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"Cannot write to {out}: {error.strerror}.", "out") from error
+    _say(f"Written to {out}.")
 
 
 @bench_app.command("retrieval")
