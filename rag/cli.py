@@ -61,6 +61,7 @@ def ingest(
     paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders.", show_default=False)] = None,
     prune: Annotated[bool, typer.Option(help="Remove documents under PATHS whose files are gone.")] = False,
     sample: Annotated[bool, typer.Option("--sample", help="Bring in the sample corpus.")] = False,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the folders until Ctrl-C, prune as well.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -73,14 +74,16 @@ def ingest(
             raise InputError(f"No such file or folder: {path}", "paths")
         if watch and not path.expanduser().is_dir():
             raise InputError(f"{path} is a file; --watch follows folders: name the one that it is in.", "paths")
-    show = _print_json if as_json else _print_ingest
+    if watch and dry:
+        raise InputError("--watch goes on until Ctrl-C, --dry-run does nothing: choose one.", "watch")
+    show = _print_json if as_json else _print_dry if dry else _print_ingest
     if watch:
         with _caller() as caller, contextlib.suppress(KeyboardInterrupt):
             _follow(caller, paths, show)
         _say("Stopped following.")
         return
     with _caller() as caller, _progress("Reading") as report:
-        result = caller.ingest(paths, prune, report)
+        result = caller.ingest(paths, prune, report, dry=dry)
     show(result)
     raise typer.Exit(SOME_FAILED if result["failed"] else 0)
 
@@ -376,6 +379,48 @@ def bench_answers(
 
 
 @app.command()
+def calibrate(
+    questions: Annotated[Path, typer.Argument(help="Questions on your index, some that it does not answer.")],
+    max_false_refusal: Annotated[
+        float, typer.Option(help="Largest share of answerable questions that may be refused.", min=0, max=1)
+    ] = 0.12,
+    write: Annotated[bool, typer.Option("--write", help="Put the thresholds into rag.toml.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Page with the plot; default: calibration.html in RAG_HOME.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Choose the thresholds RAG_GATE and RAG_CHECK, under which questions are refused."""
+    from rich.console import Console
+
+    from eval.calibration import calibrate as chosen_on
+    from eval.calibration import print_calibration, probes, write_page
+    from eval.dataset import load_cases
+    from rag.config import write_settings
+
+    cases = load_cases(questions)
+    settings = _settings()
+    # Nothing is refused before the check and everything at it: no answer is written.
+    with _eval_rag(questions, gate=0.0, check=1.0) as rag, _progress("Asking", unit="questions") as report:
+        found = []
+        for probe in probes(cases, lambda case: rag.ask(case.question, case.history)):
+            found.append(probe)
+            report(len(found), len(cases), "")
+    result = chosen_on(found, max_false_refusal, settings.gate, settings.check)
+    page = out or settings.home / "calibration.html"
+    write_page(result, page, questions.name)
+    if as_json:
+        _print_json(result.as_dict())
+    else:
+        print_calibration(result, Console())
+        _say(f"Plot: {page}")
+    if write:
+        thresholds = {"gate": result.chosen.gate, "check": result.chosen.check}
+        _say(f"Written to {write_settings(settings.home, thresholds)}.")
+        for name in ("RAG_GATE", "RAG_CHECK"):
+            if os.environ.get(name):
+                _say(f"{name} is set in the environment and goes before rag.toml.")
+
+
+@app.command()
 def weights() -> None:
     """Bring the weights of the local model and verify them."""
     from rag.models.weights import SIZE, fetch_weights, weights_ready
@@ -506,13 +551,16 @@ def _follow(caller: "Caller", paths: list[Path], show: Callable[[dict[str, Any]]
 
 
 @contextlib.contextmanager
-def _eval_rag(questions: Path | None) -> "Iterator[Rag]":
-    """The user's index for the user's questions; for the sample's, the sample in a temporary home."""
+def _eval_rag(questions: Path | None, **changed: float) -> "Iterator[Rag]":
+    """The user's index for the user's questions; for the sample's, the sample in a temporary home.
+
+    `changed`: settings with other values.
+    """
     import tempfile
 
     from rag.pipeline import Rag
 
-    settings = _settings()
+    settings = _settings().model_copy(update=changed)
     if questions:
         with Rag.open(settings) as rag:
             yield rag
@@ -617,6 +665,14 @@ def _print_sources(answer: dict[str, Any]) -> None:
             _say(f"{s['support'].capitalize()}: {s['text']}")
     for note in answer["notes"]:
         _say(note)
+
+
+def _print_dry(result: dict[str, Any]) -> None:
+    for done, what in (("added", "add"), ("updated", "update"), ("removed", "remove")):
+        for source in result[done]:
+            print(f"{what:8}{source}")
+    _print_ingest(result)
+    _say("Nothing was changed: this was a dry run.")
 
 
 def _print_ingest(result: dict[str, Any]) -> None:

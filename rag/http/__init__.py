@@ -1,1 +1,1 @@
-"""Parts of the endpoint that stand on their own."""
+"""The parts of the HTTP interface that `rag.api` joins."""

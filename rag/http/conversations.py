@@ -13,6 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag.conversations import REASON_CHARACTERS, Conversations, as_json, as_markdown
+from rag.http.problems import documented
 
 READER = "footnote_reader"  # cookie; a random name that a browser keeps
 KEPT_S = 400 * 24 * 3600  # the longest that browsers allow
@@ -32,8 +33,8 @@ def owner_of(cookies: str | None) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:32] if name else "anybody"
 
 
-def conversations_router(kept: Conversations) -> APIRouter:
-    router = APIRouter()
+def routes(kept: Conversations) -> APIRouter:
+    router = APIRouter(tags=["Conversations"])
 
     def owner(request: Request) -> str:
         return owner_of(request.headers.get("cookie"))
@@ -52,7 +53,9 @@ def conversations_router(kept: Conversations) -> APIRouter:
         headers = {"Content-Disposition": f'attachment; filename="{name}.json"'}
         return JSONResponse(as_json(conversation, turns), 200, headers)
 
-    @router.delete("/v1/conversations/{id}", summary="Forgets a conversation", status_code=204)
+    @router.delete(
+        "/v1/conversations/{id}", summary="Forgets a conversation", status_code=204, responses=documented(422)
+    )
     def remove(request: Request, id: str) -> None:
         kept.remove(owner(request), id)
 
@@ -60,7 +63,9 @@ def conversations_router(kept: Conversations) -> APIRouter:
     def feedback(request: Request) -> dict[str, Any]:
         return {"feedback": [said.as_dict() for said in kept.feedback(owner(request))]}
 
-    @router.post("/v1/feedback", summary="Says whether an answer helped, and why", status_code=201)
+    @router.post(
+        "/v1/feedback", summary="Says whether an answer helped, and why", status_code=201, responses=documented(422)
+    )
     def judge(request: Request, body: Judgement) -> dict[str, Any]:
         return kept.judge(owner(request), body.conversation, body.number, body.helpful, body.reason).as_dict()
 
