@@ -262,6 +262,47 @@ def eval_compare(a: Path, b: Path, as_json: Json = False) -> None:
     raise typer.Exit(DROPPED if comparison.dropped else 0)
 
 
+@eval_app.command("init")
+def eval_init(
+    path: Annotated[Path, typer.Argument(help="A file or folder, indexed or not.")],
+    questions: Annotated[int, typer.Option(help="How many.", min=1)] = 20,
+    out: Annotated[Path, typer.Option(help="The question file; what it holds is kept.")] = Path("questions.jsonl"),
+) -> None:
+    """Draft questions from your documents, to be accepted, edited or rejected on a terminal, now or later."""
+    from eval.drafting import counts, draft, places, read_documents, review
+    from rag.models.llm import open_llm
+
+    settings = _settings()
+    accepted, still_open, _ = counts(out)
+    failed: list[str] = []
+    held = accepted + still_open
+    if held < questions:
+        documents, failed = read_documents(path, settings.max_file_mb * 1_000_000)
+        llm = open_llm(settings)
+        if llm is None:
+            raise InputError(
+                "Drafting questions needs a model: `rag weights` brings one, RAG_LLM names another.", "llm"
+            )
+        try:
+            with _progress("Drafting", unit="questions") as report:
+                held = draft(
+                    places(documents), llm, out, questions, settings.check, lambda done, total: report(done, total, "")
+                )
+        finally:
+            llm.close()
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        review(out, input, print)
+    accepted, still_open, rejected = counts(out)
+    _say(f"{out}: {accepted} accepted, {still_open} open, {rejected} rejected.")
+    if held < questions:
+        _say("No more sentences gave a question that its own sentence answers.")
+    if still_open:
+        _say("`rag eval init` again, on a terminal, goes through the open ones; only accepted ones are asked.")
+    for reason in failed:
+        _say(f"Failed {reason}")
+    raise typer.Exit(SOME_FAILED if failed else 0)
+
+
 @eval_app.command("export")
 def eval_export(
     run: Path,
