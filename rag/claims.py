@@ -21,7 +21,6 @@ Conflict = Literal["fact", "unit", "negation", "opposite", "quantity", "role", "
 
 NEAREST = 2  # words around a fact that tell whose it is
 TIMES = frozenset({"year", "day", "date"})
-SAID_MORE = 0.1  # by how much more of another clause a sentence must say, to be taken as about that clause
 READ = 20_000  # texts kept as read: the evidence of one sentence is that of the next
 PREFIX = 5  # letters: constitution and constitución meet
 DOUBLED = re.compile(r"([bdgmnprt])\1$")  # admitted, admit
@@ -229,9 +228,10 @@ NAME = re.compile(rf"{CAPITALISED}(?:[ -]{CAPITALISED})*")
 CLAUSE = re.compile(
     r"[;:()\[\]—–?!]|\.(?=\s)|,(?=\s)|\s-\s|"
     r"(?<!hundred )(?<!thousand )\b(?:and|y)\b(?! a half| medi[oa])|"
-    r"\b(?:but|while|whereas|against|although|though|unless|because|when|e|pero|mientras|aunque|sino)\b",
+    r"\b(?:but|while|whereas|against|although|though|unless|because|when|where|e|cuando|donde|pero|mientras|aunque|sino)\b",
     re.IGNORECASE,
 )
+RELATIVES = frozenset("when where cuando donde".split())
 LIGHT_ENDS = frozenset({",", "and", "y", "e", "(", ")", "—", "–"})
 GO_UP, GO_DOWN = (re.compile(rf"\b(?:go|goes|went|gone) {way}\b") for way in ("up", "down"))
 FROM_TO = re.compile(r"(\bfrom\b[^,;:]*?)\bto\b", re.IGNORECASE)
@@ -382,6 +382,8 @@ class _Reader:
                 negations.append(0)
             number = len(negations) - 1
             negations[number] += denied
+            if clause.after in RELATIVES and tokens and tokens[-1].kind != "word":
+                tokens.append(replace(tokens[-1], clause=number))  # the year when, the town where
             tokens += [replace(t, clause=number) for t in new]
             all_words += folded
             held_open = bare and joins
@@ -691,7 +693,7 @@ def _fact_of_another(said: Claim, held: Sequence[Claim], matched: Sequence[Found
                 rival = max(rival, _share_said(h, m, here, clause, others))
         if not own_places:
             continue
-        if rival > own + SAID_MORE or (rival >= own < 1 and _nearer(said, i, here, matched, own_places, rival_places)):
+        if rival > own or (rival >= own < 1 and _nearer(said, i, here, matched, own_places, rival_places)):
             return True
         if fact.kind != "word" and rival_places and _other_subject(said, fact, held, matched, own_places, rival_places):
             return True
