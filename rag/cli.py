@@ -414,6 +414,8 @@ def _caller() -> "Iterator[Caller]":
     settings = _settings()
     caller = connect(settings)
     try:
+        if caller.outdated:
+            _say(caller.outdated)
         yield caller
     finally:
         caller.close()
