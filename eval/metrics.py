@@ -83,14 +83,14 @@ def citation_precision(case: Case, answer: Answer) -> float | None:
     """Share of an answer's citations that overlap a gold span."""
     if not case.answerable or not case.spans or refused(answer) or not answer.citations:
         return None
-    return fmean(float(any(_overlap(c, gold) for gold in case.spans)) for c in answer.citations)
+    return fmean(float(any(_cites(c, gold) for gold in case.spans)) for c in answer.citations)
 
 
 def citation_recall(case: Case, answer: Answer) -> float | None:
     """Share of gold groups that a citation overlaps. A refusal cites nothing."""
     if not case.answerable or not case.spans:
         return None
-    cited = [any(_overlap(c, gold) for c in answer.citations for gold in group) for group in case.span_groups]
+    cited = [any(_cites(c, gold) for c in answer.citations for gold in group) for group in case.span_groups]
     return fmean(map(float, cited))
 
 
@@ -199,12 +199,16 @@ def _without_article(reference: str) -> str:
     return re.sub(r"^\s*(?:the|an?)\s+(?=\S)", "", reference, flags=re.IGNORECASE)
 
 
-def _overlap(citation: Citation, gold: Gold) -> bool:
-    """Whether the two spans share at least half of the shorter one."""
-    if gold.start is None or gold.end is None or citation.source != gold.doc_id:
+def _cites(citation: Citation, gold: Gold) -> bool:
+    return overlap(citation.source, citation.start, citation.end, gold)
+
+
+def overlap(source: str, start: int, end: int, gold: Gold) -> bool:
+    """Whether a span and the gold share at least half of the shorter one."""
+    if gold.start is None or gold.end is None or source != gold.doc_id:
         return False
-    shared = min(citation.end, gold.end) - max(citation.start, gold.start)
-    return 2 * shared >= min(citation.end - citation.start, gold.end - gold.start) and shared > 0
+    shared = min(end, gold.end) - max(start, gold.start)
+    return 2 * shared >= min(end - start, gold.end - gold.start) and shared > 0
 
 
 def holds(passage: Passage, gold: Gold) -> bool:

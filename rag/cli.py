@@ -61,6 +61,7 @@ def ingest(
     paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders.", show_default=False)] = None,
     prune: Annotated[bool, typer.Option(help="Remove documents under PATHS whose files are gone.")] = False,
     sample: Annotated[bool, typer.Option("--sample", help="Bring in the sample corpus.")] = False,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the folders until Ctrl-C, prune as well.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -73,14 +74,16 @@ def ingest(
             raise InputError(f"No such file or folder: {path}", "paths")
         if watch and not path.expanduser().is_dir():
             raise InputError(f"{path} is a file; --watch follows folders: name the one that it is in.", "paths")
-    show = _print_json if as_json else _print_ingest
+    if watch and dry:
+        raise InputError("--watch goes on until Ctrl-C, --dry-run does nothing: choose one.", "watch")
+    show = _print_json if as_json else _print_dry if dry else _print_ingest
     if watch:
         with _caller() as caller, contextlib.suppress(KeyboardInterrupt):
             _follow(caller, paths, show)
         _say("Stopped following.")
         return
     with _caller() as caller, _progress("Reading") as report:
-        result = caller.ingest(paths, prune, report)
+        result = caller.ingest(paths, prune, report, dry=dry)
     show(result)
     raise typer.Exit(SOME_FAILED if result["failed"] else 0)
 
@@ -221,6 +224,7 @@ def eval_run(
             fingerprint=rag.fingerprint,
             against=against,
             questions=questions or SAMPLE_QUESTIONS,
+            trace=rag.trace,
         )
     if as_json:
         _print_json(run.as_dict())
@@ -245,6 +249,29 @@ def eval_compare(a: Path, b: Path, as_json: Json = False) -> None:
     raise typer.Exit(DROPPED if comparison.dropped else 0)
 
 
+@eval_app.command("export")
+def eval_export(
+    run: Path,
+    to: Annotated[str, typer.Option(help="ragas (JSON lines) or deepeval (a JSON list).")],
+    out: Annotated[Path | None, typer.Option(help="File to write; default: stdout.")] = None,
+) -> None:
+    """Write a run in the form that another evaluator reads."""
+    from eval.export import FORMS, export
+    from eval.results import read_rows
+
+    if to not in FORMS:
+        raise InputError(f"No form {to!r}: choose one of {', '.join(FORMS)}.", "to")
+    text = export(read_rows(run), to)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"Cannot write to {out}: {error.strerror}.", "out") from error
+    _say(f"Written to {out}.")
+
+
 @bench_app.command("retrieval")
 def bench_retrieval(
     dirs: Annotated[list[Path], typer.Argument(help="Folders with documents/ or corpus.jsonl, and questions.jsonl.")],
@@ -252,6 +279,7 @@ def bench_retrieval(
     limit: Annotated[int | None, typer.Option(help="Only this many questions of each set.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="What the sample of --limit is drawn with.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the indexes of the last run.")] = False,
+    baselines: Annotated[bool, typer.Option("--baselines", help="BM25, dense and RRF beside it.")] = False,
     as_json: Json = False,
 ) -> None:
     """How high the gold passages of question sets rank, through this program's own ingest and search."""
@@ -263,7 +291,10 @@ def bench_retrieval(
     sets = [read_set(folder, questions, limit, seed) for folder in dirs]
     with _progress("Starting", unit="steps") as report:
         results = [
-            retrieval(s, settings, resume=resume, progress=lambda now, done, n: report(done, n, now)) for s in sets
+            retrieval(
+                s, settings, resume=resume, baselines=baselines, progress=lambda now, done, n: report(done, n, now)
+            )
+            for s in sets
         ]
     if as_json:
         _print_json(retrieval_as_json(results))
@@ -271,6 +302,35 @@ def bench_retrieval(
         command = " ".join(["rag", *sys.argv[1:]])
         wide = None if sys.stdout.isatty() else 140
         print_retrieval(results, Console(width=wide), command=command, embedder=settings.embedder)
+
+
+@bench_app.command("peers")
+def bench_peers(
+    dirs: Annotated[list[Path], typer.Argument(help="Folders with documents/ or corpus.jsonl, and questions.jsonl.")],
+    questions: Annotated[str | None, typer.Option(help="Another question file of the set.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only this many questions of each set.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="What the sample of --limit is drawn with.")] = 0,
+    peer: Annotated[list[str] | None, typer.Option(help="Only this one. May be repeated.")] = None,
+    python: Annotated[Path | None, typer.Option(help="The peers' own Python; default: .venv-peers/bin/python.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The same questions through this program and through LangChain, LlamaIndex, Haystack and txtai."""
+    from rich.console import Console
+
+    from eval.bench import read_set
+    from eval.bench_peers import PEERS, PYTHON, peers, peers_as_json, print_peers
+
+    sets = [read_set(folder, questions, limit, seed) for folder in dirs]
+    with _progress("Starting", unit="steps") as report:
+        results = {
+            s.name: peers(s, peer or PEERS, python=python or PYTHON, progress=lambda now, done, n: report(done, n, now))
+            for s in sets
+        }
+    if as_json:
+        _print_json(peers_as_json(results))
+    else:
+        wide = None if sys.stdout.isatty() else 200
+        print_peers(results, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]))
 
 
 @bench_app.command("answers")
@@ -316,6 +376,48 @@ def bench_answers(
     if failed:
         _say(f"{failed} questions failed: see {rows}. --resume asks them again.")
     raise typer.Exit(FAILED if failed else 0)
+
+
+@app.command()
+def calibrate(
+    questions: Annotated[Path, typer.Argument(help="Questions on your index, some that it does not answer.")],
+    max_false_refusal: Annotated[
+        float, typer.Option(help="Largest share of answerable questions that may be refused.", min=0, max=1)
+    ] = 0.12,
+    write: Annotated[bool, typer.Option("--write", help="Put the thresholds into rag.toml.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Page with the plot; default: calibration.html in RAG_HOME.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Choose the thresholds RAG_GATE and RAG_CHECK, under which questions are refused."""
+    from rich.console import Console
+
+    from eval.calibration import calibrate as chosen_on
+    from eval.calibration import print_calibration, probes, write_page
+    from eval.dataset import load_cases
+    from rag.config import write_settings
+
+    cases = load_cases(questions)
+    settings = _settings()
+    # Nothing is refused before the check and everything at it: no answer is written.
+    with _eval_rag(questions, gate=0.0, check=1.0) as rag, _progress("Asking", unit="questions") as report:
+        found = []
+        for probe in probes(cases, lambda case: rag.ask(case.question, case.history)):
+            found.append(probe)
+            report(len(found), len(cases), "")
+    result = chosen_on(found, max_false_refusal, settings.gate, settings.check)
+    page = out or settings.home / "calibration.html"
+    write_page(result, page, questions.name)
+    if as_json:
+        _print_json(result.as_dict())
+    else:
+        print_calibration(result, Console())
+        _say(f"Plot: {page}")
+    if write:
+        thresholds = {"gate": result.chosen.gate, "check": result.chosen.check}
+        _say(f"Written to {write_settings(settings.home, thresholds)}.")
+        for name in ("RAG_GATE", "RAG_CHECK"):
+            if os.environ.get(name):
+                _say(f"{name} is set in the environment and goes before rag.toml.")
 
 
 @app.command()
@@ -451,13 +553,16 @@ def _follow(caller: "Caller", paths: list[Path], show: Callable[[dict[str, Any]]
 
 
 @contextlib.contextmanager
-def _eval_rag(questions: Path | None) -> "Iterator[Rag]":
-    """The user's index for the user's questions; for the sample's, the sample in a temporary home."""
+def _eval_rag(questions: Path | None, **changed: float) -> "Iterator[Rag]":
+    """The user's index for the user's questions; for the sample's, the sample in a temporary home.
+
+    `changed`: settings with other values.
+    """
     import tempfile
 
     from rag.pipeline import Rag
 
-    settings = _settings()
+    settings = _settings().model_copy(update=changed)
     if questions:
         with Rag.open(settings) as rag:
             yield rag
@@ -562,6 +667,14 @@ def _print_sources(answer: dict[str, Any]) -> None:
             _say(f"{s['support'].capitalize()}: {s['text']}")
     for note in answer["notes"]:
         _say(note)
+
+
+def _print_dry(result: dict[str, Any]) -> None:
+    for done, what in (("added", "add"), ("updated", "update"), ("removed", "remove")):
+        for source in result[done]:
+            print(f"{what:8}{source}")
+    _print_ingest(result)
+    _say("Nothing was changed: this was a dry run.")
 
 
 def _print_ingest(result: dict[str, Any]) -> None:

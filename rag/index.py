@@ -178,6 +178,12 @@ class Index:
         )
         return "".join(row[0] for row in parts) if parts else None
 
+    def stored(self, source: str) -> list[tuple[Passage, NDArray[np.float32]]]:
+        """The passages of a document with their vectors, as in Entry."""
+        sql = "SELECT p.id FROM passages p JOIN documents d ON d.id = p.document WHERE d.source = ?"
+        ids = [row[0] for row in self._select(sql, (source,))]
+        return [(passage, vectors) for _, passage, vectors in self._passages(ids)]
+
     def counts(self) -> tuple[int, int]:
         """(documents, passages)."""
         known = self._known()

@@ -12,6 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rag import generation
 from rag.attribution import Match, cite, match, status_of
 from rag.chunking import plain
@@ -23,7 +26,7 @@ from rag.loading import Found, Skipped, detect_question_language, missing, parse
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.retrieval import fold_duplicates, rank, select_evidence, words
-from rag.storing import BATCH_PASSAGES, DRAFTS_AHEAD, Draft, ahead, cut, embedded, rebuild, recipe_of
+from rag.storing import BATCH_PASSAGES, DRAFTS_AHEAD, Draft, ahead, cut, embedded, rebuild, recipe_of, vectors_of
 from rag.tracing import Traced, TraceStore
 from rag.types import (
     QUESTION_CHARACTERS,
@@ -50,6 +53,7 @@ from rag.types import (
     Weighed,
 )
 
+KNOWN_PASSAGES = 5000  # of a document whose vectors are looked up when it changes; a larger one is embedded whole
 TRACES = "answers.sqlite"  # in RAG_HOME
 BEGINNING = 160  # characters of a passage that its trace shows
 EXTRACTIVE_SENTENCES = 2
@@ -222,16 +226,19 @@ class Rag:
         *,
         prune: bool = False,
         only: Set[Path] | None = None,
+        dry: bool = False,
         progress: Callable[[Progress], None] = lambda _: None,
     ) -> IngestReport:
         """Brings files and folders into the index; what has not changed is left alone. An outdated index is rebuilt first.
 
         `prune` removes documents under `paths` whose files are gone. A bad file is reported and the rest goes on.
         `only`: of what lies under `paths`, nothing but these files, and what is in these folders, is looked at.
+        `dry`: says what would be done, and does nothing. A file that has moved is not embedded again.
         Raises InputError for a path that does not exist, StoreError, ModelError; what was stored before then stands.
         """
-        self.rebuild(progress)
-        return _Ingest(self, progress).run(paths, prune, only)
+        if not dry:
+            self.rebuild(progress)
+        return _Ingest(self, progress, dry=dry).run(paths, prune, only)
 
     def documents(self) -> list[Stored]:
         return self.index.documents()
@@ -563,8 +570,10 @@ class _Ingest:
     batches, one stores the batch before. What is unchanged, new or gone is decided in the first.
     """
 
-    def __init__(self, rag: Rag, progress: Callable[[Progress], None]) -> None:
-        self.rag, self.progress = rag, progress
+    def __init__(self, rag: Rag, progress: Callable[[Progress], None], *, dry: bool) -> None:
+        self.rag, self.progress, self.dry = rag, progress, dry
+        self.by_sha256: dict[str, Stored] = {}
+        self.before: dict[str, str] = {}  # source -> stored source that has the same or nearly the same text
         self.by_path: dict[str, list[Stored]] = {}
         self.by_source: dict[str, Stored] = {}
         for stored in rag.documents():
@@ -632,9 +641,15 @@ class _Ingest:
         self.batch, self.gone, self.waiting = [], [], []
         if not batch and not gone:
             return
-        entries = embedded(batch, self.rag.embedder) if batch else []
+        entries = [] if self.dry or not batch else embedded(batch, self.rag.embedder, self._known(batch))
         self._stored()
-        self.storing = self.store.submit(self.rag.index.replace, entries, gone), waiting
+        self.storing = self.store.submit(self.rag.index.replace, entries, [] if self.dry else gone), waiting
+
+    def _known(self, batch: Sequence[Draft]) -> dict[str, NDArray[np.float32]]:
+        """The vectors of the documents that these change, move or copy: only what is new is embedded."""
+        index, embedder = self.rag.index, self.rag.embedder
+        olds = {self.before[s]: None for draft in batch if (s := draft.document.source) in self.before}
+        return {text: vector for old in olds for text, vector in vectors_of(index.stored(old), embedder).items()}
 
     def _stored(self) -> None:
         """Waits until the batch before is stored. Raises what kept it from that."""
@@ -652,9 +667,10 @@ class _Ingest:
                 self.outcome["unchanged"].append(known[0].source)
                 return
             aside: list[Skipped] = []  # of the members of an archive
-            documents = parse(data, found.path.suffix, self._source(found), aside)
-            if len(documents) != 1 or documents[0].source != self._source(found):  # records of one file
-                documents = [replace(d, source=self._free(d.source, found)) for d in documents]
+            source = self._source(found, sha256(data))
+            documents = parse(data, found.path.suffix, source, aside)
+            if len(documents) != 1 or documents[0].source != source:  # records of one file
+                documents = [replace(d, source=self._free(d.source, found, d.sha256)) for d in documents]
         except LoadError as error:
             self.failed.append(Failure(str(found.path), str(error)))
             return
@@ -664,9 +680,15 @@ class _Ingest:
         if gone := tuple(k.source for k in known if k.source not in kept):
             yield _Gone(gone)
         for document in documents:
-            if not self._changed(document):
+            if not self._changed(document, found):
                 self.outcome["unchanged"].append(document.source)
                 continue
+            if old := self.by_source.get(document.source) or self.by_sha256.get(document.sha256):
+                if old.passages <= KNOWN_PASSAGES:
+                    self.before[document.source] = old.source
+                if old.source != document.source and missing(Path(old.path)):  # it has moved
+                    self._forget(old)
+                    yield _Gone((old.source,))
             try:
                 yield from self._drafts(document, found)
             except LoadError as error:  # one bad record of a file fails alone
@@ -692,11 +714,11 @@ class _Ingest:
         ]
         return _Gone(tuple(gone))
 
-    def _changed(self, document: Document) -> bool:
+    def _changed(self, document: Document, found: Found) -> bool:
         old = self.by_source.get(document.source)
-        return old is None or old.sha256 != document.sha256
+        return old is None or (old.sha256, old.path) != (document.sha256, str(found.path))
 
-    def _source(self, found: Found) -> str:
+    def _source(self, found: Found, digest: str) -> str:
         """The name relative to the folder given; where another file has it, behind as many folder names as it takes."""
         if (
             (known := self.by_path.get(str(found.path)))
@@ -704,16 +726,24 @@ class _Ingest:
             and known[0].source.endswith(found.path.name)
         ):
             return known[0].source
-        return self._free(found.name, found)
+        return self._free(found.name, found, digest)
 
-    def _free(self, name: str, found: Found) -> str:
+    def _free(self, name: str, found: Found, digest: str) -> str:
         parts = list(found.root.parts)
         while (other := self.by_source.get(name)) and other.path != str(found.path) and parts:
+            if other.sha256 == digest and missing(Path(other.path)):  # the same document, moved
+                return name
             name = f"{parts.pop()}/{name}"
         return name
 
+    def _forget(self, stored: Stored) -> None:
+        del self.by_source[stored.source], self.by_sha256[stored.sha256]
+        self.by_path[stored.path] = [k for k in self.by_path[stored.path] if k.source != stored.source]
+
     def _remember(self, stored: Stored) -> None:
-        self.by_source[stored.source] = stored
+        if (old := self.by_source.get(stored.source)) and old.path != stored.path:
+            self.by_path[old.path] = [k for k in self.by_path[old.path] if k.source != old.source]
+        self.by_source[stored.source] = self.by_sha256[stored.sha256] = stored
         known = [k for k in self.by_path.get(stored.path, []) if k.source != stored.source]
         self.by_path[stored.path] = [*known, stored]
 

@@ -71,7 +71,8 @@ def problem(response: Any, status: int) -> dict[str, Any]:
     assert response.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = response.json()
     assert body["status"] == status
-    assert set(body) == {"type", "title", "status", "detail", "errors"}
+    assert set(body) == {"type", "title", "status", "detail", "errors", "error"}
+    assert body["error"] == {"message": body["detail"], "type": body["title"], "code": status}
     return body
 
 

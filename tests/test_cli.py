@@ -248,6 +248,16 @@ def test_watch_follows_a_folder_until_ctrl_c(command: Command, corpus: Path, mon
     assert all(r["unchanged"] == [] for r in seen)  # what has not changed was not even read
 
 
+def test_a_dry_run_names_what_it_would_do(filled: Command, corpus: Path) -> None:
+    (corpus / "inn.txt").write_text("The inn has nine rooms.", encoding="utf-8")
+    (corpus / "mill.txt").unlink()
+    ran = filled("ingest", corpus, "--prune", "--dry-run")
+    assert (ran.code, ran.err) == (0, "Nothing was changed: this was a dry run.\n")
+    assert ran.out == ("add     inn.txt\nremove  mill.txt\n1 added, 0 updated, 1 unchanged, 1 removed, 0 failed.\n")
+    assert json.loads(filled("ingest", corpus, "--prune", "--dry-run", "--json").out)["added"] == ["inn.txt"]
+    assert filled("ingest", corpus, "--watch", "--dry-run").code == 2
+
+
 def test_watch_follows_folders_only(command: Command, corpus: Path) -> None:
     ran = command("ingest", corpus / "mill.txt", "--watch")
     assert ran.code == 2 and "name the one that it is in" in ran.err
