@@ -219,7 +219,7 @@ class Index:
         with translated(self.folder):
             while True:
                 before = self._versions
-                dense = self._nearest(vector, sources, limit)
+                dense = self.nearest(vector, sources, limit)
                 lexical = self._matching(text, sources, limit)
                 found = list(self._passages([*dense, *lexical]))
                 if (
@@ -247,7 +247,17 @@ class Index:
             result[word] = float(np.log1p(total / (1 + found)))
         return result
 
-    def _nearest(self, vector: NDArray[np.float32], sources: Sequence[str] | None, limit: int) -> list[int]:
+    def nearest(
+        self,
+        vector: NDArray[np.float32],
+        sources: Sequence[str] | None = None,
+        limit: int = CANDIDATES,
+        *,
+        exact: bool = False,
+    ) -> list[int]:
+        """Ids of passages, the nearest first. `exact`: each is compared, whatever that takes."""
+        if exact and sources is None:
+            return self._nearest_of([id_ for id_, _ in self._known().values()], vector, limit)
         if sources is None:
             where = None
         elif (asked := [known for s in sources if (known := self._known().get(s))]) and (

@@ -671,6 +671,7 @@ class _Ingest:
             documents = parse(data, found.path.suffix, source, aside)
             if len(documents) != 1 or documents[0].source != source:  # records of one file
                 documents = [replace(d, source=self._free(d.source, found, d.sha256)) for d in documents]
+            del data  # a large file need not stay while its parts are embedded
         except LoadError as error:
             self.failed.append(Failure(str(found.path), str(error)))
             return

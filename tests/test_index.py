@@ -156,9 +156,9 @@ def test_few_passages_are_compared_one_by_one_and_many_by_chroma(index: Index, m
     index.replace([entry(f"{i}.md", f"Mill {i} ground barley. # x\n\n# B\n\nIt had {i} wheels.") for i in range(20)])
     sources = [f"{i}.md" for i in range(0, 20, 2)]
     vector = FAKE.embed_query("Mill 6 ground barley")
-    one_by_one = index._nearest(vector, sources, 5)
+    one_by_one = index.nearest(vector, sources, 5)
     monkeypatch.setattr("rag.index.EXACT_PASSAGES", 3)
-    assert index._nearest(vector, sources, 5)[:1] == one_by_one[:1]
+    assert index.nearest(vector, sources, 5)[:1] == one_by_one[:1]
     assert {c.passage.source for c in index.candidates(vector, "mill", sources)} == set(sources)
 
 
@@ -311,7 +311,7 @@ def test_a_search_during_a_replacement_finds_the_old_or_the_new_document(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index.replace([entry("a.md", "Barley grew.")])
-    nearest = index._nearest
+    nearest = index.nearest
 
     def replaced_meanwhile(*args: Any) -> list[int]:
         ids = nearest(*args)
@@ -319,7 +319,7 @@ def test_a_search_during_a_replacement_finds_the_old_or_the_new_document(
         index.replace([entry("a.md", "Rye grew.")])
         return ids
 
-    monkeypatch.setattr(index, "_nearest", replaced_meanwhile)
+    monkeypatch.setattr(index, "nearest", replaced_meanwhile)
     assert found(index, "grew") == ["Rye grew."]
 
 
@@ -551,7 +551,7 @@ def test_an_index_of_the_format_before_is_taken_over_with_its_vectors(tmp_path: 
         assert index.changes == ()
         oats = FAKE.embed_query("Oats grew.")
         [[id_]] = index._db.execute("SELECT id FROM passages WHERE text = 'Oats grew.'").fetchall()
-        assert index._nearest(oats, ["a.md"], 1) == index._nearest(oats, None, 1) == [id_]
+        assert index.nearest(oats, ["a.md"], 1) == index.nearest(oats, None, 1) == [id_]
         assert index.document("mill.xlsx") == (sheet.document, "/docs/mill.xlsx", "/docs")
         assert sizes(index) == {"rows": 3, "vectors": 3, "words": 3, "pending": 0}
         index.close()
