@@ -191,7 +191,7 @@ def test_ctrl_c_keeps_the_finished_files(command: Command, corpus: Path, monkeyp
     calls = iter(range(1000))
 
     def interrupted(self: FakeEmbedder, texts: list[str]) -> object:
-        if next(calls) == 1:  # of the second batch
+        if next(calls) == 2:  # the second batch; before it came the probe
             raise KeyboardInterrupt
         return embed(self, texts)
 
