@@ -46,12 +46,23 @@ eval_app = typer.Typer(
 app.add_typer(documents_app, name="documents")
 app.add_typer(eval_app, name="eval")
 bench_app = typer.Typer(
-    rich_markup_mode=None, help="Measure search and answers on public question sets.", no_args_is_help=True
+    rich_markup_mode=None,
+    help="Measure search, answers and the support check on public question sets.",
+    no_args_is_help=True,
 )
 app.add_typer(bench_app, name="bench")
 doctor_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 app.add_typer(doctor_app, name="doctor")
 
+FLAGS = {
+    "order": "speaks to a model",
+    "citation": "wants to be cited",
+    "marker": "sign of a chat template",
+    "turn": "looks like a chat",
+    "hidden": "hidden text",
+    "invisible": "invisible characters",
+    "spelled": "spelled out letter by letter",
+}
 HISTORY_FORM = '[{"role": "user" or "assistant", "content": "…"}, …]'
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -145,6 +156,8 @@ def documents(context: typer.Context, as_json: Json = False) -> None:
         return
     for d in found:
         print(f"{d['source']}  {d['title']}  ({d['passages']} passages, {d['characters']:,} characters)")
+        for flag in d["flags"]:
+            print(f"    {FLAGS[flag['kind']]}: {flag['quote']}")
     if not found:
         _say("Nothing is indexed yet: `rag ingest PATH` first.")
 
@@ -249,6 +262,47 @@ def eval_compare(a: Path, b: Path, as_json: Json = False) -> None:
     raise typer.Exit(DROPPED if comparison.dropped else 0)
 
 
+@eval_app.command("init")
+def eval_init(
+    path: Annotated[Path, typer.Argument(help="A file or folder, indexed or not.")],
+    questions: Annotated[int, typer.Option(help="How many.", min=1)] = 20,
+    out: Annotated[Path, typer.Option(help="The question file; what it holds is kept.")] = Path("questions.jsonl"),
+) -> None:
+    """Draft questions from your documents, to be accepted, edited or rejected on a terminal, now or later."""
+    from eval.drafting import counts, draft, places, read_documents, review
+    from rag.models.llm import open_llm
+
+    settings = _settings()
+    accepted, still_open, _ = counts(out)
+    failed: list[str] = []
+    held = accepted + still_open
+    if held < questions:
+        documents, failed = read_documents(path, settings.max_file_mb * 1_000_000)
+        llm = open_llm(settings)
+        if llm is None:
+            raise InputError(
+                "Drafting questions needs a model: `rag weights` brings one, RAG_LLM names another.", "llm"
+            )
+        try:
+            with _progress("Drafting", unit="questions") as report:
+                held = draft(
+                    places(documents), llm, out, questions, settings.check, lambda done, total: report(done, total, "")
+                )
+        finally:
+            llm.close()
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        review(out, input, print)
+    accepted, still_open, rejected = counts(out)
+    _say(f"{out}: {accepted} accepted, {still_open} open, {rejected} rejected.")
+    if held < questions:
+        _say("No more sentences gave a question that its own sentence answers.")
+    if still_open:
+        _say("`rag eval init` again, on a terminal, goes through the open ones; only accepted ones are asked.")
+    for reason in failed:
+        _say(f"Failed {reason}")
+    raise typer.Exit(SOME_FAILED if failed else 0)
+
+
 @eval_app.command("export")
 def eval_export(
     run: Path,
@@ -302,6 +356,60 @@ def bench_retrieval(
         command = " ".join(["rag", *sys.argv[1:]])
         wide = None if sys.stdout.isatty() else 140
         print_retrieval(results, Console(width=wide), command=command, embedder=settings.embedder)
+
+
+@bench_app.command("support")
+def bench_support(
+    paths: Annotated[list[Path], typer.Argument(help="Files of pairs; folders with corpus.jsonl and rated answers.")],
+    limit: Annotated[int | None, typer.Option(help="Only this many pairs or answers of each.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="What the sample of --limit is drawn with.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """How well the support check tells what the evidence says from what it does not."""
+    from rich.console import Console
+
+    from eval.bench_support import print_support, support, support_as_json
+
+    with _progress("Checking", unit="sets") as report:
+        results = []
+        for done, path in enumerate(paths):
+            report(done, len(paths), path.name)
+            results += support(path, limit, seed)
+    if as_json:
+        _print_json(support_as_json(results))
+    else:
+        wide = None if sys.stdout.isatty() else 140
+        print_support(results, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]))
+
+
+@bench_app.command("redteam")
+def bench_redteam(
+    file: Annotated[Path, typer.Argument(help="Questions; the documents lie beside it in the folder of its name.")],
+    limit: Annotated[int | None, typer.Option(help="Only this many questions.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="What the sample of --limit is drawn with.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Whether documents that give orders are obeyed, and whether they can still be asked."""
+    from rich.console import Console
+
+    from eval.bench_redteam import print_redteam, redteam, redteam_as_json
+
+    settings = _settings()
+    with _progress("Starting", unit="steps") as report:
+        result = redteam(
+            file,
+            settings,
+            limit=limit,
+            seed=seed,
+            resume=resume,
+            progress=lambda now, done, n: report(done, n, now),
+        )
+    if as_json:
+        _print_json(redteam_as_json(result, file.stem))
+    else:
+        wide = None if sys.stdout.isatty() else 140
+        print_redteam(result, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]), model=settings.llm)
 
 
 @bench_app.command("peers")

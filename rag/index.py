@@ -24,7 +24,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from rag.errors import ConfigError, DiskFullError, InUseError, StoreError
 from rag.schema import TEXT_CHARACTERS, Recipe, create, from_format_2, read_manifest, update_manifest
-from rag.types import Document, Passage, Row, Sentence
+from rag.types import Document, Flag, Passage, Row, Sentence
 
 CANDIDATES = 100  # of each list, before fusion
 EXACT_PASSAGES = 20_000  # of the sources asked for: so many are compared one by one, more by Chroma's filter
@@ -81,9 +81,11 @@ class Stored:
     sha256: str
     path: str
     root: str
+    flags: tuple[Flag, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("source", "title", "passages", "characters", "sha256")}
+        data = {name: getattr(self, name) for name in ("source", "title", "passages", "characters", "sha256")}
+        return data | {"flags": [asdict(flag) for flag in self.flags]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,17 @@ class Index:
         rows = self._select(
             "SELECT source, title, passages, characters, sha256, path, root FROM documents WHERE source NOT NULL ORDER BY source"
         )
-        return [Stored(*row) for row in rows]
+        flags = self._flags()
+        return [replace(Stored(*row), flags=flags.get(row[0], ())) for row in rows]
+
+    def _flags(self) -> dict[str, tuple[Flag, ...]]:
+        flags: dict[str, tuple[Flag, ...]] = {}
+        for source, *flag in self._select(
+            'SELECT d.source, f.kind, f.start, f."end", f.quote FROM flags f JOIN documents d ON d.id = f.document'
+            " WHERE d.source NOT NULL ORDER BY f.rowid"
+        ):
+            flags[source] = (*flags.get(source, ()), Flag(*flag))
+        return flags
 
     def sources(self) -> list[str]:
         """Sorted."""
@@ -168,6 +180,7 @@ class Index:
             *(source, title, text, sha256, author, publisher, date, language),
             page_starts=tuple(json.loads(page_starts)),
             rows=tuple(Row(*row) for row in json.loads(numbers)),
+            flags=self._flags().get(source, ()),
         )
         return document, path, root
 
@@ -392,6 +405,10 @@ class Index:
         for part, at in enumerate(range(0, max(len(d.text), 1), TEXT_CHARACTERS)):
             text = d.text[at : at + TEXT_CHARACTERS]
             self._db.execute("INSERT INTO texts VALUES (?, ?, ?)", (cursor.lastrowid, part, text))
+        self._db.executemany(
+            "INSERT INTO flags VALUES (?, ?, ?, ?, ?)",
+            [(cursor.lastrowid, flag.kind, flag.start, flag.end, flag.quote) for flag in d.flags],
+        )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 

@@ -9,13 +9,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag import generation
+from rag import generation, questions
 from rag.attribution import Match, cite, match, status_of
 from rag.chunking import plain
 from rag.config import Settings
@@ -26,6 +27,7 @@ from rag.loading import Found, Skipped, detect_question_language, missing, parse
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.retrieval import fold_duplicates, rank, select_evidence, words
+from rag.screening import SCREENING_VERSION
 from rag.storing import BATCH_PASSAGES, DRAFTS_AHEAD, Draft, ahead, cut, embedded, rebuild, recipe_of, vectors_of
 from rag.tracing import Traced, TraceStore
 from rag.types import (
@@ -215,7 +217,7 @@ class Rag:
             s.evidence_tokens,
             s.answer_tokens,
         )
-        parts += (s.gate, s.check, generation.PROMPT_VERSION)
+        parts += (s.gate, s.check, generation.PROMPT_VERSION, SCREENING_VERSION)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
     # -- documents ----------------------------------------------------------------------------------------------
@@ -380,6 +382,8 @@ class _Asking:
         self.timings: dict[str, float] = {}
         self.ranked: list[Hit] = []
         self.hits: list[Hit] = []
+        self.parts: tuple[str, ...] = ()
+        self.missing: str | None = None  # the part that the documents do not answer
         self.evidence: list[Evidence] = []
         self.aside: list[tuple[Evidence, LeftOut]] = []
         self.judged: list[Judged] = []
@@ -390,6 +394,7 @@ class _Asking:
     def run(self) -> Iterator[Event]:
         only = self.rag._resolve(self.sources)  # first: where nothing can be searched, no model is asked
         self.understood = self.rag._understand(self.question, self.history, self.llm)
+        self.parts = questions.parts(self.understood.query)
         started = time.perf_counter()
         self._retrieve(self.understood, only)
         self.timings["search_s"] = time.perf_counter() - started
@@ -400,17 +405,34 @@ class _Asking:
         yield from self._extract() if self.llm is None else self._generate(self.llm, self.understood.query)
 
     def _retrieve(self, understood: Understood, only: Sequence[str] | None) -> None:
-        self.ranked = self.rag._ranked(understood, only)
+        """Each part of a question that joins several is searched for on its own, and has its share of the evidence."""
+        asked = [understood.query] if len(self.parts) == 1 else [understood.query, *self.parts]
+        rankings = [self.rag._ranked(replace(understood, query=query), only) for query in asked]
+        self.ranked = _joined(rankings)
         self.hits = _best(self.ranked, self.settings.passages)
         self.rarity = self.rag.index.rarity(words(understood.query))
-        self.evidence = select_evidence(
-            self.hits,
-            understood.query,
-            self.rarity,
-            self.settings.evidence_tokens,
-            generation.count_tokens,
-            lambda evidence, why: self.aside.append((evidence, why)),
-        )
+        left_out: dict[tuple[str, int], tuple[Evidence, LeftOut]] = {}
+        chosen = []
+
+        def aside(evidence: Evidence, why: LeftOut) -> None:
+            left_out.setdefault(_place(evidence), (evidence, why))
+
+        for part, ranking in zip(self.parts, rankings[-len(self.parts) :], strict=True):
+            hits = _best(ranking, self.settings.passages)
+            found = select_evidence(
+                hits,
+                part,
+                self.rarity,
+                self.settings.evidence_tokens // len(self.parts),
+                generation.count_tokens,
+                aside,
+            )
+            chosen.append(found)
+            shown, read = {hit.passage for hit in self.hits}, {e.passage for e in found}
+            self.hits += [hit for hit in hits if hit.passage in read - shown]
+        by_place = {_place(e): e for turn in zip_longest(*chosen) for e in turn if e}  # the best of each part first
+        self.evidence = list(by_place.values())
+        self.aside = [cut for place, cut in left_out.items() if place not in by_place]
 
     def _extract(self) -> Iterator[Event]:
         if not self.evidence or self.evidence[0].score < EXTRACTIVE_SCORE:
@@ -423,14 +445,10 @@ class _Asking:
         yield self._done()
 
     def _generate(self, llm: LLM, query: str) -> Iterator[Event]:
-        started = time.perf_counter()
-        sure = llm.yes_probability(generation.check_messages(query, self.evidence))
-        self.timings["check_s"] = time.perf_counter() - started
-        if sure is not None:
-            self.timings["check"] = sure
-            if sure < self.settings.check:
-                yield self._refuse("not_stated")
-                return
+        query, sure = self._answerable(llm, query)
+        if not query:
+            yield self._refuse("not_stated")
+            return
         with closing(llm.stream(generation.answer_messages(query, self.evidence, may_refuse=sure is None))) as chunks:
             for piece in generation.pieces(chunks):
                 if generation.says_not_found(piece.sentence or ""):
@@ -440,6 +458,28 @@ class _Asking:
                 else:
                     yield from self._say(piece, query)
         yield self._done()
+
+    def _answerable(self, llm: LLM, query: str) -> tuple[str, float | None]:
+        """(what of the question the evidence answers, how sure the model is of the whole); the rest is `missing`."""
+        started = time.perf_counter()
+        sure = self._sure(llm, query)
+        if sure is not None:
+            self.timings["check"] = sure
+        answered = query
+        if sure is not None and sure < self.settings.check:
+            found = (
+                [p for p in self.parts if (self._sure(llm, p) or 0.0) >= self.settings.check]
+                if len(self.parts) > 1
+                else []
+            )
+            open_parts = [part for part in self.parts if part not in found]
+            answered = " ".join(found) if open_parts else query
+            self.missing = " ".join(open_parts) or None
+        self.timings["check_s"] = time.perf_counter() - started
+        return answered, sure
+
+    def _sure(self, llm: LLM, question: str) -> float | None:
+        return llm.yes_probability(generation.check_messages(question, self.evidence))
 
     def _say(self, piece: generation.Piece, query: str) -> Iterator[Event]:
         """Words as they come; the marks follow when the sentence is finished and has been matched."""
@@ -488,10 +528,10 @@ class _Asking:
         if status not in ("answered", "partial"):
             return self._refuse("not_stated")
         text = " ".join(sentence.text + _marks(sentence) for sentence in self.sentences)
-        return self._finished(self._answer(text, "answered" if status == "answered" else "partial"))
+        return self._finished(self._answer(text, "partial" if self.missing or status == "partial" else "answered"))
 
     def _refuse(self, reason: Reason) -> Done:
-        self.sentences, self.citations = [], []
+        self.sentences, self.citations, self.missing = [], [], None
         text = generation.refusal(self.understood.language)
         return self._finished(replace(self._answer(text, "not_in_documents"), reason=reason))
 
@@ -508,6 +548,7 @@ class _Asking:
             model=self.rag.model,
             timings={name: round(value, 3) for name, value in self.timings.items()},
             fingerprint=self.rag.fingerprint,
+            missing=self.missing,
             notes=self.notes,
             id=self.id,
         )
@@ -751,6 +792,20 @@ class _Ingest:
 
 def _best(ranked: Sequence[Hit], k: int) -> list[Hit]:
     return fold_duplicates(ranked[: 2 * k])[:k]
+
+
+def _joined(rankings: Sequence[Sequence[Hit]]) -> list[Hit]:
+    """One ranking of several; a passage has the best of its scores."""
+    best: dict[tuple[str, int], Hit] = {}
+    for hit in (hit for ranking in rankings for hit in ranking):
+        place = hit.passage.source, hit.passage.start
+        if place not in best or hit.score > best[place].score:
+            best[place] = hit
+    return sorted(best.values(), key=lambda hit: -hit.score)
+
+
+def _place(evidence: Evidence) -> tuple[str, int]:
+    return evidence.passage.source, evidence.start
 
 
 def _weighed(e: Evidence, cut: LeftOut | None = None) -> Weighed:

@@ -27,6 +27,11 @@ CREATE TABLE texts (
     document INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE, part INTEGER NOT NULL, text TEXT NOT NULL
 );
 CREATE UNIQUE INDEX texts_document ON texts (document, part);
+CREATE TABLE flags (
+    document INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
+    kind TEXT NOT NULL, start INTEGER NOT NULL, "end" INTEGER NOT NULL, quote TEXT NOT NULL
+);
+CREATE INDEX flags_document ON flags (document);
 CREATE TABLE passages (
     id INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
     start INTEGER NOT NULL, "end" INTEGER NOT NULL, text TEXT NOT NULL, heading TEXT NOT NULL, page INTEGER,
@@ -120,6 +125,8 @@ def from_format_2(old: Path, new: Path) -> bool:
             )
             db.execute("INSERT INTO texts SELECT id, 0, text FROM old.documents")
             db.execute("INSERT INTO passages SELECT * FROM old.passages")
+            if db.execute("SELECT 1 FROM old.sqlite_master WHERE name = 'flags'").fetchone():
+                db.execute("INSERT INTO flags SELECT * FROM old.flags")
             ids = [row[0] for row in db.execute("SELECT id FROM documents")]
             for document in ids:
                 db.execute(

@@ -10,9 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    "errors types config readers.common readers.text readers.tables readers.office readers.markup readers.pdf loading"
-    " chunking models.child models.weights models.embedder models.llm models.embedding_process"
-    " models.llama_process schema index storing retrieval generation attribution diagnosis tracing pipeline client"
+    "errors types questions config screening readers.common readers.text readers.tables readers.office readers.markup readers.pdf"
+    " loading folding chunking models.child models.weights models.embedder models.llm models.embedding_process"
+    " models.llama_process schema index storing retrieval generation claims attribution diagnosis tracing pipeline client"
     " http.problems http.bodies http.opening http.origin http.streams http.openai_shape api serving doctor cli"
 ).split()
 MODULES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "rag").rglob("*.py")}

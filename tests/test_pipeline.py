@@ -515,6 +515,27 @@ def test_what_the_model_doubts_is_refused_before_a_word_is_written(rag: Rag) -> 
     assert answer_of(events).passages
 
 
+def test_what_is_answered_of_a_question_with_two_parts_is_answered_and_the_rest_is_named(rag: Rag) -> None:
+    says(rag, BUILT, yes=lambda prompt: 0.1 if "goat" in prompt.rpartition("\n")[2] else 0.9)
+    answer = rag.ask("Who built the lighthouse on Farrow Point, and what was the name of its goat?")
+    assert (answer.status, answer.missing) == ("partial", "what was the name of its goat?")
+    assert [c.quote for c in answer.citations] == ["The lighthouse on Farrow Point was built by Edna Marsh in 1887."]
+
+
+def test_a_question_no_part_of_which_is_answered_is_refused(rag: Rag) -> None:
+    says(rag, BUILT, yes=0.1)
+    answer = rag.ask("Who built the lighthouse on Farrow Point, and what was the name of its goat?")
+    assert (answer.status, answer.missing, answer.reason) == ("not_in_documents", None, "not_stated")
+
+
+def test_each_part_of_a_question_has_its_share_of_the_evidence(rag: Rag) -> None:
+    llm = says(rag, BUILT)
+    rag.ask("Who was the first keeper of the lighthouse, and how large was the wheel of the mill at Lindal?")
+    prompt = llm.prompts[-1][-1].content
+    assert "The first keeper was Tomas Rell." in prompt
+    assert "Its wheel measured 6 metres across." in prompt
+
+
 @pytest.mark.parametrize("reply", ["NOT FOUND", "NOT FOUND.", "not found", "Bees visit lavender in summer."])
 @pytest.mark.parametrize("yes", [1.0, None])
 def test_a_reply_without_support_is_a_refusal(rag: Rag, reply: str, yes: float | None) -> None:
