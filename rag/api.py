@@ -16,7 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
+from rag.conversations import Conversations
 from rag.http.bodies import Text
+from rag.http.conversations import routes as conversation_routes
 from rag.http.openai_shape import routes as openai_routes
 from rag.http.opening import Opening
 from rag.http.origin import SameOrigin
@@ -76,7 +78,13 @@ class RemoveRequest(BaseModel):
     sources: list[str]
 
 
-def create_app(rag: Rag | Opening, *, token: str | None = None, host: str = "127.0.0.1") -> FastAPI:
+def create_app(
+    rag: Rag | Opening,
+    *,
+    token: str | None = None,
+    host: str = "127.0.0.1",
+    conversations: Conversations | None = None,
+) -> FastAPI:
     """`token` opens the calls that change documents; without one they are closed. `host` is where it is served."""
     app = FastAPIOffline(  # its /docs page brings its own scripts: the plain one loads them from another host
         title="Footnote",
@@ -151,6 +159,8 @@ def create_app(rag: Rag | Opening, *, token: str | None = None, host: str = "127
         return EventStream(lines(await anext(events), events), events)
 
     app.include_router(openai_routes(rag))
+    if conversations:
+        app.include_router(conversation_routes(conversations))
 
     @app.api_route("/v1/{_:path}", methods=[*HTTPMethod], include_in_schema=False)
     def unknown(request: Request) -> None:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from rag.chunking import plain
-from rag.claims import READ, Claim, Found, Token, contradictions, found_in, read
+from rag.claims import READ, Claim, Found, Token, contradictions, found_in, is_thing, read
 from rag.retrieval import stem, words
 from rag.types import Citation, Evidence, Support
 
@@ -23,7 +23,6 @@ LIGHT_WORDS = frozenset(
     " less lugar make makes made must number numero per place since take takes taken took tendra went within way".split()
 )
 NEAR = 8  # words between two neighbours of a sentence that evidence says together
-UNSUPPORTED_SCORE = 0.8  # what is left of the score of a sentence that nothing supports
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,11 @@ class Match:
     support: Support
     evidence: tuple[Evidence, ...] = ()
     score: float = 0.0
+
+
+FIGURES = frozenset({"number", "year", "date", "day"})
+LEAST_SHARED = 3  # words that a text must share with a statement to speak of the same matter
+SAME_MATTER, SAME_WORDS = 0.5, 0.75  # and their share of the statement's weight
 
 
 def match(
@@ -61,7 +65,7 @@ def match(
         return Match("quoted", (copied[0],), 1.0)
     chosen = _cover(said, weights, found)
     covered = frozenset(said.tokens[i].key for f in found for i in f)
-    score = _score(said, weights, found)
+    score = _score(said, found)
     share = sum(weights[k] for k in {said.tokens[i].key for c in chosen for i in found[c]})
     context = [read(text) for i in chosen for text in _context(evidence[i])]
     known = frozenset(said.tokens[i].key for c in chosen for i in found[c]).union(
@@ -73,22 +77,22 @@ def match(
     about_another = any(name.isdisjoint(around) for name in asked_names)
     figures = {t.key for t in said.tokens if t.kind in ("number", "year", "day")}
     if share < PARTIAL or figures - known or about_another:
-        return Match("unsupported", (), score * UNSUPPORTED_SCORE)
+        return Match("unsupported", (), score)
     open_dates = {t.key for t in said.tokens if t.kind in ("date", "side")} - known
+    open_things = {t.key for t in said.tokens if is_thing(said, t)} - known - asked.keys
     against = contradictions(said, [held[i] for i in chosen])
-    full = share >= SUPPORTED and not open_names and not open_dates and not against
+    full = share >= SUPPORTED and not open_names and not open_dates and not open_things and not against
     return Match("supported" if full else "partial", tuple(evidence[i] for i in chosen), score)
 
 
-def _score(said: Claim, weights: Mapping[str, float], found: Sequence[Found]) -> float:
-    """Half the share of the words that the evidence holds, half that of neighbouring words that it holds near each other."""
-    everywhere = {said.tokens[i].key for f in found for i in f}
-    share = sum(weights[k] for k in everywhere)
+def _score(said: Claim, found: Sequence[Found]) -> float:
+    """Two thirds the share of the words that the evidence holds, one third that of neighbours it holds near each other."""
+    share = len({said.tokens[i].key for f in found for i in f}) / len(said.keys)
     neighbours = list(pairwise(range(len(said.tokens))))
     if not neighbours:
-        return min(share, 1.0)
+        return share
     near = [any(_near(f.get(i, ()), f.get(j, ())) for f in found) for i, j in neighbours]
-    return min(0.5 * share + 0.5 * sum(near) / len(near), 1.0)
+    return (2 * share + sum(near) / len(near)) / 3
 
 
 def _near(some: Sequence[Token], others: Sequence[Token]) -> bool:
@@ -117,6 +121,42 @@ def _cover(said: Claim, weights: Mapping[str, float], found: Sequence[Found]) ->
     # Evidence that shares nothing with the sentence but a name is about something else: it lends the name no support.
     deeds = {t.key for t in said.tokens if t.kind != "name"}
     return chosen[:1] + [i for i in chosen[1:] if sum(weights[k] for k in deeds & held[i]) >= ALIKE]
+
+
+def denies(statement: str, text: str, rarity: Mapping[str, float] | None = None) -> bool:
+    """Whether a text speaks of what the statement says and gives another figure or date, or the opposite.
+
+    A question counts as the statement of what it takes for granted.
+    """
+    said, held = read(statement), read(text)
+    found = found_in(said, held)
+    weights = {t.key: (rarity or {}).get(t.word, 1.0) for t in said.tokens if t.kind not in FIGURES}
+    shared = {said.tokens[i].key for i in found} & weights.keys()
+    share = sum(weights[k] for k in shared) / (sum(weights.values()) or 1.0)
+    if len(shared) < LEAST_SHARED or share < SAME_MATTER:
+        return False
+    against = contradictions(said, [held])
+    # Negation stands for much else ("not only", "no fewer than"): it counts where nearly all the rest is the same.
+    return (
+        bool(against & {"fact", "opposite"})
+        or _other_figure(said, held)
+        or ("negation" in against and share >= SAME_WORDS)
+    )
+
+
+def _other_figure(said: Claim, held: Claim) -> bool:
+    """A figure of a kind and unit of which the other has only different ones."""
+    mine, theirs = _figures(said), _figures(held)
+    return any(kind in theirs and keys.isdisjoint(theirs[kind]) for kind, keys in mine.items())
+
+
+def _figures(claim: Claim) -> dict[tuple[str, str], set[str]]:
+    """(kind, unit) -> the figures."""
+    figures: dict[tuple[str, str], set[str]] = {}
+    for token in claim.tokens:
+        if token.kind in FIGURES:
+            figures.setdefault((token.kind, token.unit), set()).add(token.key)
+    return figures
 
 
 def attribute(

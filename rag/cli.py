@@ -211,6 +211,9 @@ def eval_run(
     against: Annotated[Path | None, typer.Option(help="An earlier run to compare with.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for rows, summary and report.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only this many questions, drawn with a fixed seed.", min=1)] = None,
+    robust: Annotated[
+        bool, typer.Option("--robust", help="Ask also among unrelated passages, and of changed ones.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Ask every question of a set and score the answers."""
@@ -221,23 +224,28 @@ def eval_run(
 
     from eval.dataset import load_cases
     from eval.report import print_run
+    from eval.robustness import robustness
     from eval.runner import evaluate
 
     cases = load_cases(questions or SAMPLE_QUESTIONS)
     if limit and limit < len(cases):
         chosen = set(Random(0).sample(range(len(cases)), limit))
         cases = [case for i, case in enumerate(cases) if i in chosen]
-    with _eval_rag(questions) as rag:
+    with contextlib.ExitStack() as stack:
+        rag = stack.enter_context(_eval_rag(questions))
+        texts = {d.source: rag.text(d.source) for d in rag.documents()}
+        more = stack.enter_context(robustness(rag, cases, texts)) if robust else None
         run = evaluate(
             cases,
             lambda case: rag.ask(case.question, case.history),
-            texts={d.source: rag.text(d.source) for d in rag.documents()},
+            texts=texts,
             out=out or Path("eval-runs") / f"{datetime.now():%Y%m%d-%H%M%S}",
             model=rag.model,
             fingerprint=rag.fingerprint,
             against=against,
             questions=questions or SAMPLE_QUESTIONS,
             trace=rag.trace,
+            more=more or (lambda _: {}),
         )
     if as_json:
         _print_json(run.as_dict())

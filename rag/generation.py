@@ -1,7 +1,7 @@
 """Prompts, the token budget, and the words that the program itself says."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
@@ -30,6 +30,17 @@ REFUSALS = {
     "it": "I documenti non lo dicono.",
     "pt": "Os documentos não o dizem.",
 }
+
+SAYS_OTHERWISE = {
+    "en": "The documents say otherwise: “{quote}” ({source})",
+    "es": "Los documentos dicen otra cosa: «{quote}» ({source})",
+}
+DISAGREE = {
+    "en": "The documents disagree. {source} says: “{quote}”",
+    "es": "Los documentos no concuerdan. En {source} se lee: «{quote}»",
+}
+MARK = re.compile(r"\s*\[\^?\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\]")
+MARK_BEGINS = re.compile(r"\s*\[[\^\d\s,;–-]{0,20}\Z|\s+\Z")  # what may yet become a mark
 
 # The fixed part stands first, so that the engine keeps it, and the passages next, so that the check and the answer
 # share them.
@@ -140,7 +151,7 @@ def pieces(chunks: Iterator[str]) -> Iterator[Piece]:
     Nothing is passed on while the reply may still turn out to be NOT FOUND. Raises ModelError for an empty reply.
     """
     buffer, shown, empty = "", 0, True
-    for chunk in chunks:
+    for chunk in without_marks(chunks):
         buffer = buffer + chunk if shown else (buffer + chunk).lstrip()
         if says_not_found(buffer, so_far=True):
             continue
@@ -161,6 +172,20 @@ def pieces(chunks: Iterator[str]) -> Iterator[Piece]:
         raise ModelError("The model gave an empty answer. Ask again, or choose another model (RAG_LLM).")
 
 
+def without_marks(chunks: Iterator[str]) -> Iterator[str]:
+    """A reply without the citation marks that a model writes of its own: they are not checked, and ours look the same."""
+    held = ""
+    for chunk in chunks:
+        held = MARK.sub("", held + chunk)
+        end = MARK_BEGINS.search(held)
+        cut = end.start() if end else len(held)
+        if cut:
+            yield held[:cut]
+        held = held[cut:]
+    if held:
+        yield held
+
+
 def says_not_found(text: str, *, so_far: bool = False) -> bool:
     """Whether a sentence says that nothing was found; with `so_far`, also whether it may still become that."""
     start = re.sub(r"\W+", " ", text).strip().upper()
@@ -169,6 +194,21 @@ def says_not_found(text: str, *, so_far: bool = False) -> bool:
 
 def refusal(language: str) -> str:
     return REFUSALS.get(language, REFUSALS["en"])
+
+
+def says_otherwise(language: str, evidence: Evidence) -> str:
+    """Beside a refusal: what the question takes for granted is not what the documents say."""
+    return _about(SAYS_OTHERWISE, language, evidence)
+
+
+def disagree(language: str, evidence: Evidence) -> str:
+    """Beside an answer: what another document says instead."""
+    return _about(DISAGREE, language, evidence)
+
+
+def _about(sayings: Mapping[str, str], language: str, evidence: Evidence) -> str:
+    saying = sayings.get(language, sayings["en"])
+    return saying.format(quote=plain(evidence.text), source=evidence.passage.source)
 
 
 def count_tokens(text: str) -> int:

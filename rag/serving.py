@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from rag.api import Opening, create_app
 from rag.client import SERVER_FILE, announce, withdraw
 from rag.config import Settings
+from rag.conversations import FILE, Conversations
 from rag.errors import InputError, InUseError, RagError, StoreError
 from rag.models.embedder import SentenceTransformerEmbedder
 from rag.pipeline import Progress, Rag
@@ -52,10 +53,18 @@ def run(
     opening = Opening(open_behind_the_page)
     failure: BaseException | None = None
     try:
-        app = create_app(opening, token=token, host=host)
+        kept = Conversations(settings.home / FILE)
+        app = create_app(opening, token=token, host=host, conversations=kept)
         from ui.app import SAMPLE_QUESTIONS, mount
 
-        mount(app, opening, examples=SAMPLE_QUESTIONS, offered=lambda: _holds(opening, sample))
+        mount(
+            app,
+            opening,
+            kept,
+            documents=lambda: opening.wait().documents() if opening.ready else None,
+            examples=SAMPLE_QUESTIONS,
+            offered=lambda: _holds(opening, sample),
+        )
         say(f"Footnote is at {address} (models are loading; Ctrl-C stops it)")
         server = _server(app, opening)
         page_is_up.set()

@@ -474,6 +474,12 @@ def test_what_was_streamed_is_the_text_of_the_answer(rag: Rag, reply: str) -> No
     assert streamed(events) == answer_of(events).text
 
 
+def test_marks_that_the_model_writes_never_reach_the_reader(rag: Rag) -> None:
+    says(rag, f"{BUILT[:-1]} [7]. It cost 4,200 crowns [3, 9].")
+    events = list(rag.stream(ASKED_BOTH))
+    assert answer_of(events).text == streamed(events) == f"{BUILT} [1] It cost 4,200 crowns. [2]"
+
+
 def test_a_place_is_cited_under_one_number(rag: Rag) -> None:
     says(rag, f"It cost 4,200 crowns. {BUILT} The cost was 4,200 crowns.")
     answer = rag.ask(ASKED_BOTH)
@@ -534,6 +540,23 @@ def test_each_part_of_a_question_has_its_share_of_the_evidence(rag: Rag) -> None
     prompt = llm.prompts[-1][-1].content
     assert "The first keeper was Tomas Rell." in prompt
     assert "Its wheel measured 6 metres across." in prompt
+
+
+def test_a_question_that_takes_for_granted_what_the_documents_deny_is_told_so(rag: Rag) -> None:
+    says(rag, BUILT, yes=0.1)
+    answer = rag.ask("Why was the lighthouse on Farrow Point built by Edna Marsh in 1904?")
+    assert refused(answer, "contradicted")
+    assert answer.notes == (f"The documents say otherwise: “{BUILT}” (lighthouse.md)",)
+
+
+def test_two_documents_that_disagree_are_both_cited_and_the_conflict_is_said(rag: Rag, tmp_path: Path) -> None:
+    other = "The lighthouse on Farrow Point was built by Edna Marsh in 1891."
+    rag.ingest([write(tmp_path / "other", guide=f"# A guide to the coast\n\n{other}\n")])
+    says(rag, BUILT)
+    answer = rag.ask("When was the lighthouse on Farrow Point built?")
+    assert {(c.quote, c.support) for c in answer.citations} == {(BUILT, "quoted"), (other, "partial")}
+    assert answer.sentences[0].citations == (1, 2)
+    assert answer.notes == (f"The documents disagree. guide.md says: “{other}”",)
 
 
 @pytest.mark.parametrize("reply", ["NOT FOUND", "NOT FOUND.", "not found", "Bees visit lavender in summer."])
