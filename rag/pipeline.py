@@ -27,7 +27,7 @@ from rag.loading import Found, Skipped, detect_question_language, missing, parse
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.retrieval import fold_duplicates, rank, select_evidence, words
-from rag.screening import SCREENING_VERSION
+from rag.screening import SCREENING_VERSION, disarmed
 from rag.storing import BATCH_PASSAGES, DRAFTS_AHEAD, Draft, ahead, cut, embedded, rebuild, recipe_of, vectors_of
 from rag.tracing import Traced, TraceStore
 from rag.types import (
@@ -440,7 +440,7 @@ class _Asking:
             yield self._refuse("not_stated")
             return
         for evidence in self.evidence[:EXTRACTIVE_SENTENCES]:
-            text = plain(evidence.text)
+            text = disarmed(plain(evidence.text))
             yield self._delta(text, opens=True)
             yield self._delta(self._add(text, text, Match("quoted", (evidence,), 1.0)))
         yield self._done()
