@@ -22,6 +22,7 @@ from rag.http.conversations import routes as conversation_routes
 from rag.http.openai_shape import routes as openai_routes
 from rag.http.opening import Opening
 from rag.http.origin import SameOrigin
+from rag.http.pages import routes as page_routes
 from rag.http.problems import add_errors, documented
 from rag.http.streams import CLIENT_GONE, EventStream, Named, answer_of, answering, from_thread, lines
 from rag.pipeline import Progress, Rag
@@ -159,6 +160,7 @@ def create_app(
         return EventStream(lines(await anext(events), events), events)
 
     app.include_router(openai_routes(rag))
+    app.include_router(page_routes(opened))
     if conversations:
         app.include_router(conversation_routes(conversations))
 

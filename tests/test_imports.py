@@ -13,7 +13,7 @@ LAYERS = (
     "errors types questions config screening readers.common readers.text readers.tables readers.office readers.markup readers.pdf"
     " loading folding chunking models.child models.weights models.embedder models.llm models.embedding_process"
     " models.llama_process schema index storing retrieval generation claims attribution diagnosis tracing pipeline client"
-    " conversations http.problems http.bodies http.opening http.origin http.streams http.openai_shape http.conversations api"
+    " conversations http.problems http.bodies http.opening http.origin http.streams http.openai_shape http.conversations http.pages api"
     " serving doctor cli"
 ).split()
 MODULES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "rag").rglob("*.py")}
