@@ -22,12 +22,12 @@ from rag.chunking import plain
 from rag.config import Settings
 from rag.diagnosis import Diagnosis, Journey, diagnose, holds_words, locate
 from rag.errors import EmptyIndexError, InputError, InUseError, LoadError, ModelError, StoreError
-from rag.index import Index, Stored, import_store
+from rag.index import CANDIDATES, Index, Stored, import_store
 from rag.loading import Found, Skipped, detect_question_language, missing, parse, read, settled, sha256, walk
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.readers.pdf import picture_of
-from rag.retrieval import fold_duplicates, rank, select_evidence, words
+from rag.retrieval import WORTH_READING, fold_duplicates, rank, select_evidence, words
 from rag.screening import SCREENING_VERSION, disarmed
 from rag.storing import BATCH_PASSAGES, DRAFTS_AHEAD, Draft, ahead, cut, embedded, rebuild, recipe_of, vectors_of
 from rag.tracing import Traced, TraceStore
@@ -59,6 +59,9 @@ from rag.types import (
 KNOWN_PASSAGES = 5000  # of a document whose vectors are looked up when it changes; a larger one is embedded whole
 TRACES = "answers.sqlite"  # in RAG_HOME
 BEGINNING = 160  # characters of a passage that its trace shows
+SURVEY_PASSAGES = 1500  # gone through for a question that wants all there is
+SURVEY_STEPS = 6  # calls of the model for it, each with as much evidence as an answer has
+SURVEY_WORTH = 0.5  # as WORTH_READING: what belongs to a list need not be as near as what answers
 EXTRACTIVE_SENTENCES = 2
 EXTRACTIVE_SCORE = 0.5  # least score of evidence that answers by itself; with a model, the model is asked
 NO_WEIGHTS = "No model is installed, so these are sentences of the documents, word for word. `rag weights` brings one."
@@ -337,12 +340,12 @@ class Rag:
             for start, end in locate(text, expected)
         ]
 
-    def _ranked(self, understood: Understood, only: Sequence[str] | None) -> list[Hit]:
+    def _ranked(self, understood: Understood, only: Sequence[str] | None, candidates: int = CANDIDATES) -> list[Hit]:
         query = understood.query
         with self._swapping:
             index, embedder = self.index, self.embedder
         vector = embedder.embed_query(query)
-        found = index.candidates(vector, query, only)
+        found = index.candidates(vector, query, only, candidates)
         return rank(found, vector, query, language=understood.query_language, reads=embedder.reads)
 
     def _understand(self, question: str, history: Sequence[Message], llm: LLM | None) -> Understood:
@@ -402,6 +405,7 @@ class _Asking:
         self.timings: dict[str, float] = {}
         self.ranked: list[Hit] = []
         self.hits: list[Hit] = []
+        self.survey = False  # the question wants all there is
         self.parts: tuple[str, ...] = ()
         self.missing: str | None = None  # the part that the documents do not answer
         self.evidence: list[Evidence] = []
@@ -414,7 +418,8 @@ class _Asking:
     def run(self) -> Iterator[Event]:
         only = self.rag._resolve(self.sources)  # first: where nothing can be searched, no model is asked
         self.understood = self.rag._understand(self.question, self.history, self.llm)
-        self.parts = questions.parts(self.understood.query)
+        self.survey = self.llm is not None and questions.asks_for_all(self.understood.query)
+        self.parts = (self.understood.query,) if self.survey else questions.parts(self.understood.query)
         started = time.perf_counter()
         self._retrieve(self.understood, only)
         self.timings["search_s"] = time.perf_counter() - started
@@ -427,7 +432,8 @@ class _Asking:
     def _retrieve(self, understood: Understood, only: Sequence[str] | None) -> None:
         """Each part of a question that joins several is searched for on its own, and has its share of the evidence."""
         asked = [understood.query] if len(self.parts) == 1 else [understood.query, *self.parts]
-        rankings = [self.rag._ranked(replace(understood, query=query), only) for query in asked]
+        candidates = SURVEY_PASSAGES if self.survey else CANDIDATES
+        rankings = [self.rag._ranked(replace(understood, query=query), only, candidates) for query in asked]
         self.ranked = _joined(rankings)
         self.hits = _best(self.ranked, self.settings.passages)
         self.rarity = self.rag.index.rarity(words(understood.query))
@@ -438,14 +444,15 @@ class _Asking:
             left_out.setdefault(_place(evidence), (evidence, why))
 
         for part, ranking in zip(self.parts, rankings[-len(self.parts) :], strict=True):
-            hits = _best(ranking, self.settings.passages)
+            hits = ranking if self.survey else _best(ranking, self.settings.passages)
             found = select_evidence(
                 hits,
                 part,
                 self.rarity,
-                self.settings.evidence_tokens // len(self.parts),
+                self.settings.evidence_tokens * (SURVEY_STEPS if self.survey else 1) // len(self.parts),
                 generation.count_tokens,
                 aside,
+                worth=SURVEY_WORTH if self.survey else WORTH_READING,
             )
             chosen.append(found)
             shown, read = {hit.passage for hit in self.hits}, {e.passage for e in found}
@@ -464,7 +471,34 @@ class _Asking:
             yield self._delta(self._add(text, text, Match("quoted", (evidence,), 1.0)))
         yield self._done()
 
+    def _survey(self, llm: LLM, query: str) -> Iterator[Event]:
+        """Goes through the evidence step by step; what was said before, or is not supported, is left out."""
+        said: set[str] = set()
+        for step in _steps(self.evidence, self.settings.evidence_tokens):
+            with closing(llm.stream(generation.survey_messages(query, step))) as chunks:
+                for piece in generation.pieces(chunks):
+                    sentence = generation.without_bullet(piece.sentence or "")
+                    key = " ".join(words(sentence))
+                    if not key or key in said or generation.says_not_found(sentence):
+                        continue
+                    found = self._match(sentence, query)
+                    if found.support == "unsupported":
+                        continue
+                    said.add(key)
+                    if self.understood.foreign:
+                        yield from self._say_in_their_words(llm, sentence, query)
+                    else:
+                        yield self._delta(sentence, opens=True)
+                        yield self._delta(self._add(sentence, sentence, found))
+        passages = self.rag.index.counts()[1]
+        read = len(self.ranked)
+        self.notes += (generation.read_of(self.understood.language, read, passages, len(self.evidence)),)
+        yield self._done()
+
     def _generate(self, llm: LLM, query: str) -> Iterator[Event]:
+        if self.survey:
+            yield from self._survey(llm, query)
+            return
         asked, (query, sure) = query, self._answerable(llm, query)
         if not query:
             yield self._refuse_what_is_not_stated(asked)
@@ -834,6 +868,24 @@ class _Ingest:
 
 def _best(ranked: Sequence[Hit], k: int) -> list[Hit]:
     return fold_duplicates(ranked[: 2 * k])[:k]
+
+
+def _steps(evidence: Sequence[Evidence], tokens: int) -> Iterator[list[Evidence]]:
+    """Evidence document by document, in pieces of at most `tokens`; a longer sentence is a piece of its own."""
+    step: list[Evidence] = []
+    size = 0
+    by_source: dict[str, list[Evidence]] = {}
+    for e in evidence:
+        by_source.setdefault(e.passage.source, []).append(e)
+    for e in (e for group in by_source.values() for e in group):
+        more = generation.count_tokens(plain(e.text))
+        if step and size + more > tokens:
+            yield step
+            step, size = [], 0
+        step.append(e)
+        size += more
+    if step:
+        yield step
 
 
 def _joined(rankings: Sequence[Sequence[Hit]]) -> list[Hit]:

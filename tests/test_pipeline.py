@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from rag.config import load_settings
 from rag.errors import DiskFullError, EmptyIndexError, InputError, InUseError, ModelError, ModelTimeout, StoreError
 from rag.index import Index
-from rag.pipeline import NO_WEIGHTS, IngestReport, Progress, Rag
+from rag.pipeline import NO_WEIGHTS, SURVEY_STEPS, IngestReport, Progress, Rag
 from rag.storing import recipe_of
 from rag.types import Answer, Delta, Done, Event, Message, Retrieved
 from tests.fakes import DIMENSION, FakeEmbedder, FakeLLM, fake_rag
@@ -557,6 +558,35 @@ def test_two_documents_that_disagree_are_both_cited_and_the_conflict_is_said(rag
     assert {(c.quote, c.support) for c in answer.citations} == {(BUILT, "quoted"), (other, "partial")}
     assert answer.sentences[0].citations == (1, 2)
     assert answer.notes == (f"The documents disagree. guide.md says: “{other}”",)
+
+
+def names_what_stands_there(messages: Sequence[Message]) -> str:
+    """One sentence for each mill of the prompt's passages, and one that nothing says."""
+    found = re.findall(r"The mill at \w+ grinds \w+\.", messages[-1].content)
+    return "\n".join(f"- {sentence}" for sentence in [*found, "The mill at Elsewhere grinds gold."])
+
+
+def test_a_list_over_all_documents_is_read_through_step_by_step_and_says_how_much_was_read(
+    empty: Rag, tmp_path: Path
+) -> None:
+    places = [f"Place{chr(65 + i)}" for i in range(20)]
+    mills = {f"mill{i:02}": f"The mill at {place} grinds barley.\n" for i, place in enumerate(places)}
+    empty.ingest([write(tmp_path / "mills", **mills)])
+    empty.settings = empty.settings.model_copy(update={"evidence_tokens": 40})
+    empty.llm = llm = FakeLLM(names_what_stands_there)
+    answer = empty.ask("List all the mills and what they grind.")
+    assert 1 < len(llm.prompts) <= SURVEY_STEPS
+    assert answer.status == "answered"
+    said = [s.text for s in answer.sentences]
+    assert len(said) == len(set(said)) > 5
+    assert set(said) <= {text.strip() for text in mills.values()}
+    assert {c.source for c in answer.citations} <= {hit.passage.source for hit in answer.passages}
+    assert answer.notes[0].startswith("Read 20 of 20 passages;")
+
+
+def test_a_list_of_what_nothing_says_is_a_refusal(rag: Rag) -> None:
+    says(rag, "NOT FOUND")
+    assert refused(rag.ask("List all the keepers of the lighthouse on Farrow Point."), "not_stated")
 
 
 @pytest.mark.parametrize("reply", ["NOT FOUND", "NOT FOUND.", "not found", "Bees visit lavender in summer."])
