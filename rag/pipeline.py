@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -92,6 +93,7 @@ class Rag:
         self.index = index
         self.embedder = embedder
         self.llm = llm
+        self._ingesting = Lock()  # one at a time: each decides by what is stored when it starts
 
     @classmethod
     def open(cls, settings: Settings, embedder: SentenceTransformerEmbedder | None = None) -> "Rag":

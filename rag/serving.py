@@ -12,12 +12,16 @@ from pathlib import Path
 import uvicorn
 from filelock import FileLock, Timeout
 
-from rag.api import Opening, create_app
+from rag.api import Opening, create_app, streams_of
 from rag.client import SERVER_FILE, announce, withdraw
 from rag.config import Settings
 from rag.errors import InputError, InUseError, StoreError
+from rag.http.observing import log_to
+from rag.http.origin import LOOPBACK
+from rag.keys import Keys
 from rag.models.embedder import SentenceTransformerEmbedder
 from rag.pipeline import Rag
+from rag.uploads import resume
 
 SERVER_LOCK = "server.lock"  # in RAG_HOME, held for as long as the server lives
 SAMPLE_MARK = "sample.pending"  # in RAG_HOME while the sample corpus is being indexed
@@ -37,11 +41,19 @@ def run(
 
     Raises InputError for a busy port, InUseError, and whatever kept the index or the models from being opened.
     """
+    keys = Keys(settings.home)
+    if host not in LOOPBACK and not keys.all():
+        raise InputError(
+            f"Serving on {host} opens your documents to other machines, and there is no key to keep them out."
+            " `rag keys add NAME` makes one; or serve on 127.0.0.1.",
+            "host",
+        )
     signal.signal(signal.SIGTERM, _interrupt)
     lock = _own(settings.home)
     listener = _listen(host, port)
     address = f"http://{_written(host)}:{listener.getsockname()[1]}"
     token = secrets.token_urlsafe(32)
+    log_to(settings.home)
     announce(settings.home, address, token)  # from here on the other commands wait for this server
     page_is_up = threading.Event()
 
@@ -52,10 +64,10 @@ def run(
     opening = Opening(open_behind_the_page)
     failure: BaseException | None = None
     try:
-        app = create_app(opening, token=token, host=host)
+        app = create_app(opening, token=token, host=host, keys=keys)
         from ui.app import SAMPLE_QUESTIONS, mount
 
-        mount(app, opening, examples=SAMPLE_QUESTIONS, offered=lambda: _holds(opening, sample))
+        mount(app, streams_of(app), examples=SAMPLE_QUESTIONS, offered=lambda: _holds(opening, sample))
         say(f"Footnote is at {address} (models are loading; Ctrl-C stops it)")
         server = _server(app, opening)
         page_is_up.set()
@@ -106,6 +118,7 @@ def _open(settings: Settings, embedder: SentenceTransformerEmbedder, sample: Pat
             rag.ingest([sample])
             say(f"Indexed the sample corpus: {rag.index.counts()[0]} documents.")
         mark.unlink(missing_ok=True)
+        resume(rag)
         if rag.llm:
             rag.llm.wait()
         say(f"Ready: {rag.index.counts()[0]} documents, model {rag.model}.")

@@ -183,6 +183,13 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Others are before: `position` 1 is the next whom the model answers."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class Retrieved:
     """The search is done: what the model will read is already there to be shown."""
 
@@ -202,12 +209,14 @@ class Done:
     answer: Answer
 
 
-Event = Retrieved | Delta | Done
+Event = Waiting | Retrieved | Delta | Done
 
 
 def event_as_json(event: Event) -> tuple[str, dict[str, Any]]:
     """(name, data) of an event, as the stream, the client and the command line carry it."""
     match event:
+        case Waiting():
+            return "waiting", {"position": event.position}
         case Retrieved():
             passages = [hit.as_dict() for hit in event.passages]
             return "retrieved", {"standalone_question": event.standalone_question, "passages": passages}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rag.errors import RagError
-from rag.types import QUESTION_CHARACTERS, Delta, Done, Event, Message, Retrieved
+from rag.types import QUESTION_CHARACTERS, Delta, Done, Event, Message, Retrieved, Waiting
 from ui.render import Turn, render_key, render_notice, render_sources, render_turn
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ def advance(turn: Turn, item: Event | Exception) -> Turn:
     match item:
         case Retrieved():
             return replace(turn, standalone_question=item.standalone_question, passages=item.passages)
+        case Waiting():
+            return turn
         case Delta():
             return replace(turn, text=turn.text + item.text)
         case Done():
