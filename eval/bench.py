@@ -5,10 +5,11 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eval.baselines import NAMES, open_baselines
 from eval.dataset import Case, Gold, load_cases
 from eval.metrics import Estimate, estimate
 from eval.ranking import DEPTH, MEASURES, by_type, ranking_values
@@ -16,19 +17,21 @@ from eval.runner import package_versions
 from rag.chunking import CHUNKER_VERSION
 from rag.config import Settings
 from rag.errors import InputError
+from rag.loading import Found, parse, read, walk
 from rag.pipeline import Progress, Rag
-from rag.types import Passage
+from rag.types import Document, Passage
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 Values = Mapping[str, float | None]
+MAX_MB = 2000
 BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
-    """A folder with documents/ or corpus.jsonl, and questions. `cases` are those that have gold."""
+    """A folder with documents/ or corpus.jsonl, and questions."""
 
     name: str
     corpus: Path
@@ -46,6 +49,7 @@ class Result:
     passages: int
     ingest_s: float
     query_s: Estimate  # median seconds a search, query embedding included
+    baselines: Mapping[str, tuple[Values, ...]] = field(default_factory=dict)  # of the same questions
 
     def measures(self) -> dict[str, Estimate]:
         return _estimates(self.values)
@@ -54,18 +58,27 @@ class Result:
         return {kind: _estimates(values) for kind, values in by_type(self.cases, self.values).items()}
 
 
-def read_set(folder: Path, questions: str | None = None, limit: int | None = None, seed: int = 0) -> QuestionSet:
+def read_set(
+    folder: Path,
+    questions: str | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    *,
+    unanswered: bool = False,
+) -> QuestionSet:
     """`questions`: another question file of the set, by name or path. `limit`: a sample drawn with `seed`.
 
-    Raises InputError.
+    Questions without gold are left out unless `unanswered`. Raises InputError.
     """
     corpus = next((path for path in (folder / "documents", folder / "corpus.jsonl") if path.exists()), None)
+    if corpus is None and questions and folder.is_dir():
+        corpus = folder  # of documents alone, with questions from elsewhere
     if corpus is None:
         raise InputError(f"{folder} holds neither documents/ nor corpus.jsonl.", "dirs")
     path = folder / (questions or "questions.jsonl")
     if questions and not path.exists():
         path = Path(questions)
-    cases = [case for case in load_cases(path) if case.gold]
+    cases = [case for case in load_cases(path) if case.gold or unanswered]
     if not cases:
         raise InputError(f"No question of {path} says where its answer stands (gold).", "questions")
     if limit and limit < len(cases):
@@ -77,7 +90,9 @@ def read_set(folder: Path, questions: str | None = None, limit: int | None = Non
 
 def _without_bom(cases: Sequence[Case], corpus: Path) -> Iterator[Case]:
     """Gold that counts a byte-order mark as character 0, moved to the text as the program stores it."""
-    marked = {p.name for p in corpus.iterdir() if p.read_bytes()[:3] == BOM} if corpus.is_dir() else set()
+    marked = (
+        {p.name for p in corpus.iterdir() if p.is_file() and p.read_bytes()[:3] == BOM} if corpus.is_dir() else set()
+    )
 
     def moved(gold: Gold) -> Gold:
         if gold.start is None or gold.end is None or gold.doc_id not in marked:
@@ -85,7 +100,8 @@ def _without_bom(cases: Sequence[Case], corpus: Path) -> Iterator[Case]:
         return replace(gold, start=max(0, gold.start - 1), end=gold.end - 1)
 
     for case in cases:
-        yield replace(case, gold=tuple(moved(gold) for gold in case.gold))
+        para = moved(case.context_para) if case.context_para else None
+        yield replace(case, gold=tuple(moved(gold) for gold in case.gold), context_para=para)
 
 
 @contextmanager
@@ -97,10 +113,12 @@ def indexed(
     The home stays, so that a later run with `resume` need not embed again.
     """
     kind = f"{Path(settings.embedder).name}-{settings.passage_tokens}-{CHUNKER_VERSION}"
-    home = settings.home / "bench" / kind / corpus.resolve().parent.name
+    folder = corpus.resolve()
+    folder = folder.parent if folder.name in ("documents", "corpus.jsonl") else folder
+    home = settings.home / "bench" / kind / folder.name
     if not resume:
         shutil.rmtree(home, ignore_errors=True)
-    with Rag.open(settings.model_copy(update={"home": home, "max_file_mb": 2000})) as rag:
+    with Rag.open(settings.model_copy(update={"home": home, "max_file_mb": MAX_MB})) as rag:
         started = time.perf_counter()
         report = rag.ingest([corpus], prune=True, progress=progress)
         if report.failed:
@@ -113,9 +131,13 @@ def retrieval(
     settings: Settings,
     *,
     resume: bool = False,
+    baselines: bool = False,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Result:
-    """Ingests the set and searches every question, scoring exactly what `Rag.search` gives. Raises RagError."""
+    """Ingests the set and searches every question, scoring exactly what `Rag.search` gives. Raises RagError.
+
+    `baselines`: the same questions also through plain BM25, dense search and their fusion.
+    """
 
     def reading(p: Progress) -> None:
         progress(f"{questions.name}: reading", p.done, p.total)
@@ -130,6 +152,8 @@ def retrieval(
             seconds.append(time.perf_counter() - started)
             values.append(ranking_values(case, passages))
         documents, passages_stored = rag.index.counts()
+        progress(f"{questions.name}: baselines", 0, 1)
+        compared = _baselines(questions, rag) if baselines else {}
     return Result(
         questions.name,
         questions.cases,
@@ -138,7 +162,24 @@ def retrieval(
         passages_stored,
         ingest_s,
         estimate(seconds, "median"),
+        compared,
     )
+
+
+def _baselines(questions: QuestionSet, rag: Rag) -> dict[str, tuple[Values, ...]]:
+    compared = open_baselines(read_documents(questions.corpus), rag.embedder, rag.settings.home / "baselines")
+    values: dict[str, list[Values]] = {name: [] for name in NAMES}
+    for case in questions.cases:
+        for name, passages in compared.search(case.question).items():
+            values[name].append(ranking_values(case, passages))
+    return {name: tuple(rows) for name, rows in values.items()}
+
+
+def read_documents(corpus: Path) -> Iterator[Document]:
+    """The texts as this program stores them."""
+    for found in walk(corpus, MAX_MB * 1_000_000):
+        if isinstance(found, Found):
+            yield from parse(read(found), found.path.suffix, found.name)
 
 
 def search(rag: Rag, case: Case) -> list[Passage]:
@@ -150,6 +191,11 @@ def retrieval_as_json(results: Sequence[Result]) -> dict[str, dict[str, dict[str
     return {
         result.name: {name: asdict(value) for name, value in result.measures().items()}
         | {"query_s": asdict(result.query_s)}
+        | {
+            f"{name}:{measure}": asdict(value)
+            for name, values in result.baselines.items()
+            for measure, value in _estimates(values).items()
+        }
         for result in results
     }
 
@@ -166,6 +212,9 @@ def print_retrieval(results: Sequence[Result], console: "Console", *, command: s
         for kind, measured in [("all", result.measures()), *(kinds.items() if len(kinds) > 1 else ())]:
             cells = [_cell(measured[name], interval=kind == "all") for name in MEASURES]
             table.add_row(kind, str(measured["hit@1"].n), *cells)
+        for name, values in result.baselines.items():
+            estimates = _estimates(values)
+            table.add_row(name, str(len(values)), *[_cell(estimates[m], interval=True) for m in MEASURES])
         console.print(table)
         console.print(
             f"ingest {result.ingest_s:.0f} s, search {1000 * (result.query_s.value or 0):.0f} ms at the median"

@@ -32,7 +32,10 @@ class Gold:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One question. `keys`: the answer is correct when every group has a member in its text."""
+    """One question. `keys`: the answer is correct when every group has a member in its text.
+
+    `contexts`, `context_para`: the documents, or the paragraph, that a set gives the question to be answered from.
+    """
 
     id: str
     question: str
@@ -44,6 +47,8 @@ class Case:
     history: tuple[Message, ...] = ()
     standalone: str | None = None
     language: str | None = None
+    contexts: tuple[str, ...] = ()
+    context_para: Gold | None = None
 
     def __post_init__(self) -> None:
         if not self.id.strip():
@@ -96,11 +101,12 @@ def load_cases(path: Path) -> list[Case]:
 
 def gold_problems(cases: Sequence[Case], texts: Mapping[str, str]) -> list[str]:
     """What in the gold does not fit the documents. `texts` maps each source to its text."""
-    found = ((case, gold, _gold_problem(gold, texts)) for case in cases for gold in case.gold)
+    found = ((case, gold, gold_problem(gold, texts)) for case in cases for gold in case.gold)
     return [f"{case.id}: {gold.doc_id} {problem}" for case, gold, problem in found if problem]
 
 
-def _gold_problem(gold: Gold, texts: Mapping[str, str]) -> str | None:
+def gold_problem(gold: Gold, texts: Mapping[str, str]) -> str | None:
+    """What in one gold item does not fit the documents; None where it fits."""
     text = texts.get(gold.doc_id)
     if text is None:
         return "is not among the documents"

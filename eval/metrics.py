@@ -53,23 +53,23 @@ def answer_correct(case: Case, answer: Answer) -> float | None:
     """1 when every group of keys (without keys: any reference answer) stands in the text. A refusal is wrong."""
     if not case.answerable or not (case.keys or case.answers):
         return None
-    if _refused(answer):
+    if refused(answer):
         return 0.0
     return float(is_correct(case, answer.text))
 
 
 def is_correct(case: Case, text: str) -> bool:
-    folded = fold(_without_marks(text))
+    folded = fold(without_marks(text))
     groups = case.keys or (tuple(_without_article(reference) for reference in case.answers),)
     return all(any(contains(folded, member) for member in group) for group in groups)
 
 
 def refusal_recall(case: Case, answer: Answer) -> float | None:
-    return None if case.answerable else float(_refused(answer))
+    return None if case.answerable else float(refused(answer))
 
 
 def false_refusal(case: Case, answer: Answer) -> float | None:
-    return float(_refused(answer)) if case.answerable else None
+    return float(refused(answer)) if case.answerable else None
 
 
 def quote_exact(answer: Answer, texts: Mapping[str, str]) -> float | None:
@@ -81,16 +81,16 @@ def quote_exact(answer: Answer, texts: Mapping[str, str]) -> float | None:
 
 def citation_precision(case: Case, answer: Answer) -> float | None:
     """Share of an answer's citations that overlap a gold span."""
-    if not case.answerable or not case.spans or _refused(answer) or not answer.citations:
+    if not case.answerable or not case.spans or refused(answer) or not answer.citations:
         return None
-    return fmean(float(any(_overlap(c, gold) for gold in case.spans)) for c in answer.citations)
+    return fmean(float(any(_cites(c, gold) for gold in case.spans)) for c in answer.citations)
 
 
 def citation_recall(case: Case, answer: Answer) -> float | None:
     """Share of gold groups that a citation overlaps. A refusal cites nothing."""
     if not case.answerable or not case.spans:
         return None
-    cited = [any(_overlap(c, gold) for c in answer.citations for gold in group) for group in case.span_groups]
+    cited = [any(_cites(c, gold) for c in answer.citations for gold in group) for group in case.span_groups]
     return fmean(map(float, cited))
 
 
@@ -122,8 +122,26 @@ def estimate(values: Sequence[float | None], average: Average = "mean") -> Estim
     known = np.array([value for value in values if value is not None], dtype=np.float64)
     if not known.size:
         return Estimate(None, None, None, 0)
-    low, high = _interval(lambda drawn: _average(known[drawn], average), known.size)
+    low, high = interval(lambda drawn: _average(known[drawn], average), known.size)
     return Estimate(float(_average(known, average)), low, high, known.size)
+
+
+def auroc(positive: Sequence[float], negative: Sequence[float]) -> Estimate:
+    """Probability that a positive lies above a negative, ties half (Hanley & McNeil, 1982), with its bootstrap interval."""
+    if not positive or not negative:
+        return Estimate(None, None, None, 0)
+    both = np.array([*positive, *negative], dtype=np.float64)
+    n, first = both.size, len(positive)
+    wins = (both[:first, None] > both[first:]) + 0.5 * (both[:first, None] == both[first:])
+
+    def drawn_auroc(drawn: NDArray[np.int64]) -> NDArray[np.float64]:
+        times = np.stack([np.bincount(row, minlength=n) for row in drawn]).astype(np.float64)
+        won = np.einsum("rp,pq,rq->r", times[:, :first], wins, times[:, first:], optimize=True)
+        pairs = times[:, :first].sum(1) * times[:, first:].sum(1)
+        return np.asarray(won[pairs > 0] / pairs[pairs > 0], dtype=np.float64)  # a draw of one kind alone says nothing
+
+    low, high = interval(drawn_auroc, n)
+    return Estimate(float(wins.mean()), low, high, n)
 
 
 def typical(values: Sequence[float], average: Average) -> float:
@@ -133,7 +151,7 @@ def typical(values: Sequence[float], average: Average) -> float:
 def paired_interval(pairs: Sequence[tuple[float, float]], average: Average) -> tuple[float, float]:
     """95% interval of the second average less the first, each pair drawn together."""
     first, second = np.array(pairs, dtype=np.float64).T
-    return _interval(lambda drawn: _average(second[drawn], average) - _average(first[drawn], average), len(pairs))
+    return interval(lambda drawn: _average(second[drawn], average) - _average(first[drawn], average), len(pairs))
 
 
 def average_of(name: str) -> Average:
@@ -147,10 +165,10 @@ def _average(values: NDArray[np.float64], average: Average) -> NDArray[np.float6
     return np.asarray(averaged, dtype=np.float64)
 
 
-def _interval(
+def interval(
     statistic: Callable[[NDArray[np.int64]], NDArray[np.float64]], n: int, seed: int = 0
 ) -> tuple[float, float]:
-    """`statistic` takes drawn places, shape (rows, n), and gives one value a row."""
+    """95% percentile interval. `statistic` takes drawn places, shape (rows, n), and gives one value a row."""
     generator = np.random.default_rng(seed)
     # In blocks of 100 rows: a public set has a thousand questions and more.
     drawn = [statistic(generator.integers(0, n, size=(100, n))) for _ in range(RESAMPLES // 100)]
@@ -158,7 +176,14 @@ def _interval(
     return float(low), float(high)
 
 
-def _refused(answer: Answer) -> bool:
+def confidence(answer: Answer) -> float | None:
+    """How sure the program is that the documents answer the question: 0 where it did not even ask the model."""
+    if answer.reason == "off_topic":
+        return 0.0
+    return answer.timings.get("check")
+
+
+def refused(answer: Answer) -> bool:
     return answer.status == "not_in_documents"
 
 
@@ -166,7 +191,7 @@ def _timing(name: str) -> Measure:
     return lambda case, answer: answer.timings.get(name)
 
 
-def _without_marks(text: str) -> str:
+def without_marks(text: str) -> str:
     return re.sub(r"\s*\[\d+(?:\s*,\s*\d+)*\]", "", text)
 
 
@@ -174,12 +199,16 @@ def _without_article(reference: str) -> str:
     return re.sub(r"^\s*(?:the|an?)\s+(?=\S)", "", reference, flags=re.IGNORECASE)
 
 
-def _overlap(citation: Citation, gold: Gold) -> bool:
-    """Whether the two spans share at least half of the shorter one."""
-    if gold.start is None or gold.end is None or citation.source != gold.doc_id:
+def _cites(citation: Citation, gold: Gold) -> bool:
+    return overlap(citation.source, citation.start, citation.end, gold)
+
+
+def overlap(source: str, start: int, end: int, gold: Gold) -> bool:
+    """Whether a span and the gold share at least half of the shorter one."""
+    if gold.start is None or gold.end is None or source != gold.doc_id:
         return False
-    shared = min(citation.end, gold.end) - max(citation.start, gold.start)
-    return 2 * shared >= min(citation.end - citation.start, gold.end - gold.start) and shared > 0
+    shared = min(end, gold.end) - max(start, gold.start)
+    return 2 * shared >= min(end - start, gold.end - gold.start) and shared > 0
 
 
 def holds(passage: Passage, gold: Gold) -> bool:

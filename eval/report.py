@@ -9,7 +9,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from eval.metrics import LOWER_IS_BETTER, TIMINGS, Estimate
-from eval.results import Comparison, Difference, Quote, Row, Run
+from eval.results import Comparison, Difference, Quote, Row, Run, by_stage, risk_coverage
+from eval.stages import MEANING as STAGES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +30,8 @@ MEANING = {
     "total_s": "median time until the whole answer",
 }
 
+EXAMPLES = 5  # questions shown for each stage
+
 # Stand-ins in the plots, put into the page's own colours afterwards.
 _INK, _SOFT, _ACCENT, _BAD = "#010203", "#040506", "#070809", "#0a0b0c"
 _COLOURS = {_INK: "var(--ink)", _SOFT: "var(--soft)", _ACCENT: "var(--accent)", _BAD: "var(--bad)"}
@@ -45,6 +48,12 @@ def print_run(run: Run, console: "Console") -> None:
         cells = [cell for name, rate in rates.items() for cell in (_shown(name, rate.value), str(rate.n or ""))]
         table.add_row(kind, *cells)
     console.print(table)
+    if lost := by_stage(run.rows):
+        table = _table("Went wrong", "n", "Meaning")
+        table.columns[2].justify = "left"
+        for stage, rows in lost.items():
+            table.add_row(stage, str(len(rows)), STAGES[stage])
+        console.print(table)
     if run.comparison is not None:
         print_comparison(run.comparison, console)
     for row in run.errors:
@@ -82,6 +91,7 @@ def html_report(run: Run) -> str:
         _measures(run),
         "" if run.comparison is None else _comparison(run.comparison),
         _figures(run),
+        _stages(run.rows),
         f"<h2>Questions to look at <small>{len(failing)} of {len(run.rows)}</small></h2>",
         "\n".join(_card(row) for row in failing) or "<p>None: every answer is right.</p>",
         f"<details><summary>All {len(run.rows)} questions</summary>{_all_rows(run.rows)}</details>",
@@ -181,6 +191,20 @@ def _comparison(comparison: Comparison) -> str:
     return f"<h2>Against {names[0]}</h2>{table}<p class='note'>{escape(_paired(comparison))}</p>"
 
 
+def _stages(rows: Sequence[Row]) -> str:
+    lost = by_stage(rows)
+    if not lost:
+        return ""
+    shown = []
+    for stage, at in lost.items():
+        examples = "".join(
+            f"<span class='question'>{escape(row.id)}: {escape(row.question)}</span>" for row in at[:EXAMPLES]
+        )
+        name = f"<b>{escape(stage)}</b><span>{escape(STAGES[stage])}</span>"
+        shown.append((name, str(len(at)), examples))
+    return "<h2>Where it went wrong</h2>" + _grid(("Stage", "n", "Examples"), shown)
+
+
 def _grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of cells that are HTML already; every column but the first is set to the right."""
     head = "".join(f"<th scope='col'>{cell}</th>" for cell in header)
@@ -192,7 +216,8 @@ def _card(row: Row) -> str:
     turns = "".join(f"<p class='turn'>{escape(turn)}</p>" for turn in row.history)
     rewritten = row.standalone_question
     parts = [
-        f"<header><b>{escape(row.id)}</b> <span>{escape(row.type)}</span> <em class='worse'>{_what(row)}</em></header>",
+        f"<header><b>{escape(row.id)}</b> <span>{escape(row.type)}</span> <em class='worse'>{_what(row)}</em>"
+        f"<span>{escape(row.stage or '')}</span></header>",
         turns,
         f"<h3>{escape(row.question)}</h3>",
         f"<p class='turn'>understood as: {escape(rewritten)}</p>" if rewritten else "",
@@ -215,7 +240,7 @@ def _what(row: Row) -> str:
         return "answered, though the documents do not say"
     if row.measures.get("answer_correct") == 0:
         return "refused" if row.status == "not_in_documents" else "wrong"
-    return "a quote is not the document's text"
+    return "a gold fact is not cited" if row.stage == "miscited" else "a quote is not the document's text"
 
 
 def _entry(name: str, value: str) -> str:
@@ -251,6 +276,9 @@ def _figures(run: Run) -> str:
     figures = [_figure("Right answers and right refusals by type of question", _plot_types(run.by_type))]
     if timings:
         figures.append(_figure("Seconds each question took; the line is the median", _plot_timings(timings)))
+    if len(curve := risk_coverage(run.rows)) > 1:
+        caption = "Share of answers that are wrong, by share of the questions answered, surest answers first"
+        figures.append(_figure(caption, plot_curve(curve, "answered, percent", "wrong, percent", "risk")))
     if run.comparison is not None and (rates := _rates(run.comparison)):
         figures.append(_figure("Change in percentage points, with 95% intervals", _plot_changes(rates)))
     return f"<section class='figures'>{''.join(figures)}</section>"
@@ -316,8 +344,21 @@ def _plot_changes(changes: dict[str, Difference]) -> str:
     return _plot(draw, list(changes), "changes")
 
 
+def plot_curve(points: Sequence[tuple[float, float]], across: str, up: str, salt: str) -> str:
+    """Shares as percentages; `across` and `up` name the axes."""
+
+    def draw(axes: "Axes") -> None:
+        axes.plot([100 * x for x, _ in points], [100 * y for _, y in points], color=_ACCENT, linewidth=1.5)
+        axes.set_xlabel(across)
+        axes.set_ylabel(up)
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+
+    return _plot(draw, (), salt)
+
+
 def _plot(draw: "Callable[[Axes], None]", labels: Sequence[str], salt: str) -> str:
-    """An SVG element with one line a label, from top to bottom, in the colours of the page."""
+    """An SVG element in the colours of the page, with one line a label, from top to bottom; without labels, two axes."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -333,13 +374,15 @@ def _plot(draw: "Callable[[Axes], None]", labels: Sequence[str], salt: str) -> s
         "ytick.color": _INK,
     }
     with rc_context(settings):
-        figure = Figure(figsize=(6.4, 0.7 + 0.3 * max(len(labels), 2)), layout="constrained")
+        height = 0.7 + 0.3 * max(len(labels), 2) if labels else 3.2
+        figure = Figure(figsize=(6.4, height), layout="constrained")
         axes = figure.add_subplot()
         draw(axes)
-        axes.set_yticks(range(len(labels)), labels)
-        axes.set_ylim(len(labels) - 0.4, -0.6)
+        if labels:
+            axes.set_yticks(range(len(labels)), labels)
+            axes.set_ylim(len(labels) - 0.4, -0.6)
         axes.tick_params(length=0)
-        axes.grid(axis="x", color=_SOFT, alpha=0.25, linewidth=0.6)
+        axes.grid(axis="x" if labels else "both", color=_SOFT, alpha=0.25, linewidth=0.6)
         axes.set_axisbelow(True)
         for spine in axes.spines.values():
             spine.set_visible(False)

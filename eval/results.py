@@ -14,13 +14,15 @@ from eval.metrics import (
     TIMINGS,
     Estimate,
     average_of,
+    confidence,
     estimate,
     failed_values,
     paired_interval,
     typical,
 )
+from eval.stages import MEANING, Stage, stage_of
 from rag.errors import InputError, RagError
-from rag.types import Answer
+from rag.types import Answer, Trace
 
 ROWS = "rows.jsonl"
 SUMMARY = "summary.json"
@@ -58,12 +60,17 @@ class Row:
     reason: str | None = None
     missing: str | None = None
     error: str | None = None
+    stage: Stage | None = None  # where it went wrong
+    confidence: float | None = None  # that the documents answer the question
+    passages: tuple[str, ...] = ()  # the texts that were fetched, best first
 
     @property
     def failed(self) -> bool:
-        """Whether a person should look at it: an error, a wrong answer, a wrong refusal or an inexact quote."""
+        """Whether a person should look at it: an error, a lost or wrong answer, an inexact quote."""
         shown = [self.measures.get(name) for name in ("answer_correct", "refusal_recall", "quote_exact")]
-        return self.error is not None or any(value is not None and value < 1 for value in shown)
+        return (
+            self.error is not None or self.stage is not None or any(value is not None and value < 1 for value in shown)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +139,13 @@ class Run:
 _ROW = TypeAdapter(Row)
 
 
-def answered_row(case: Case, answer: Answer, values: Mapping[str, float | None], texts: Mapping[str, str]) -> Row:
+def answered_row(
+    case: Case,
+    answer: Answer,
+    values: Mapping[str, float | None],
+    texts: Mapping[str, str],
+    trace: Trace | None = None,
+) -> Row:
     cited = tuple(Quote(c.source, c.quote, c.start, c.end, c.support) for c in answer.citations)
     return Row(
         **_asked(case, texts),
@@ -143,6 +156,9 @@ def answered_row(case: Case, answer: Answer, values: Mapping[str, float | None],
         standalone_question=answer.standalone_question if case.history else None,
         reason=answer.reason,
         missing=answer.missing,
+        stage=stage_of(case, answer, trace, texts),
+        confidence=confidence(answer),
+        passages=tuple(hit.passage.text for hit in answer.passages),
     )
 
 
@@ -190,6 +206,38 @@ def summarise_by_type(rows: Sequence[Row]) -> dict[str, dict[str, Estimate]]:
         kind: {name: estimate([row.measures.get(name) for row in rows if row.type == kind]) for name in shown}
         for kind in types
     }
+
+
+def by_stage(rows: Sequence[Row]) -> dict[Stage, list[Row]]:
+    """The rows that went wrong at each stage, in the order of a question's way."""
+    found = {stage: [row for row in rows if row.stage == stage] for stage in MEANING}
+    return {stage: lost for stage, lost in found.items() if lost}
+
+
+def risk_coverage(rows: Sequence[Row]) -> list[tuple[float, float]]:
+    """(share of all questions answered, share of those answers that are wrong), surest answers first.
+
+    The risk-coverage curve of a program that may refuse (El-Yaniv & Wiener, 2010). Answers of which it is not known
+    whether they are right, or how sure the program was, are left out.
+    """
+    known = [row for row in rows if row.error is None and (row.status == "not_in_documents" or _wrong(row) is not None)]
+    answered = [row for row in known if row.status != "not_in_documents" and row.confidence is not None]
+    answered.sort(key=lambda row: -(row.confidence or 0.0))
+    points, wrong = [], 0.0
+    for place, row in enumerate(answered, 1):
+        wrong += _wrong(row) or 0.0
+        following = answered[place] if place < len(answered) else None
+        if following is None or following.confidence != row.confidence:  # equally sure ones come together
+            points.append((place / len(known), wrong / place))
+    return points
+
+
+def _wrong(row: Row) -> float | None:
+    """Of an answered question."""
+    if not row.answerable:
+        return 1.0
+    right = row.measures.get("answer_correct")
+    return None if right is None else 1 - right
 
 
 def compare(

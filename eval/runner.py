@@ -24,15 +24,17 @@ from eval.results import (
     Row,
     Run,
     answered_row,
+    by_stage,
     compare,
     failed_row,
     read_rows,
+    risk_coverage,
     summarise,
     summarise_by_type,
     write_row,
 )
 from rag.errors import InputError, RagError
-from rag.types import Answer
+from rag.types import Answer, Trace
 
 __all__ = ["Comparison", "Run", "compare_runs", "evaluate", "run"]
 
@@ -40,7 +42,12 @@ __all__ = ["Comparison", "Run", "compare_runs", "evaluate", "run"]
 PACKAGES = ("chromadb", "langchain", "numpy", "sentence-transformers", "tantivy", "tiktoken", "torch", "xllamacpp")
 
 
-def run(cases: Sequence[Case], ask: Callable[[Case], Answer], texts: Mapping[str, str]) -> Iterator[Row]:
+def run(
+    cases: Sequence[Case],
+    ask: Callable[[Case], Answer],
+    texts: Mapping[str, str],
+    trace: Callable[[str], Trace | None] = lambda _: None,
+) -> Iterator[Row]:
     """One row a question, as it is answered. A RagError becomes a row with its message, and the run goes on."""
     named = measures(texts)
     for case in cases:
@@ -49,7 +56,8 @@ def run(cases: Sequence[Case], ask: Callable[[Case], Answer], texts: Mapping[str
         except RagError as error:
             yield failed_row(case, error, list(named), texts)
             continue
-        yield answered_row(case, answer, {name: measure(case, answer) for name, measure in named.items()}, texts)
+        values = {name: measure(case, answer) for name, measure in named.items()}
+        yield answered_row(case, answer, values, texts, trace(answer.id))
 
 
 def evaluate(
@@ -62,11 +70,12 @@ def evaluate(
     fingerprint: str,
     against: Path | None,
     questions: Path,
+    trace: Callable[[str], Trace | None] = lambda _: None,
     progress: bool = True,
 ) -> Run:
     """Runs the cases and writes rows.jsonl (one row as each question ends), summary.json and report.html to `out`.
 
-    Raises InputError where `against` is no run or `out` already holds a whole one.
+    `trace`: of the answer with an id, to tell what the model was sent. Raises InputError where `against` is no run or `out` already holds a whole one.
     """
     earlier = [] if against is None else read_rows(against)
     if earlier and not {(row.id, row.question) for row in earlier} & {(case.id, case.question) for case in cases}:
@@ -78,7 +87,7 @@ def evaluate(
     except OSError as error:
         raise InputError(f"Cannot write to {out}: {error.strerror}.", "out") from error
     started = time.perf_counter()
-    rows = _run_to_disk(cases, ask, texts, out / ROWS, progress)
+    rows = _run_to_disk(run(cases, ask, texts, trace), len(cases), out / ROWS, progress)
     origin = Origin(
         model=model,
         fingerprint=fingerprint,
@@ -111,9 +120,7 @@ def compare_runs(a: Path, b: Path) -> Comparison:
     return comparison
 
 
-def _run_to_disk(
-    cases: Sequence[Case], ask: Callable[[Case], Answer], texts: Mapping[str, str], path: Path, progress: bool
-) -> list[Row]:
+def _run_to_disk(answered: Iterator[Row], total: int, path: Path, progress: bool) -> list[Row]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -124,8 +131,8 @@ def _run_to_disk(
         bar = None
         if progress and sys.stderr.isatty():
             bar = stack.enter_context(Progress(*columns, console=Console(stderr=True)))
-            task = bar.add_task("Questions", total=len(cases))
-        for row in run(cases, ask, texts):
+            task = bar.add_task("Questions", total=total)
+        for row in answered:
             rows.append(row)
             file.write(write_row(row) + "\n")
             file.flush()
@@ -140,6 +147,8 @@ def _summary(run: Run) -> dict[str, object]:
         "measures": run.as_dict(),
         "by_type": {kind: {name: asdict(e) for name, e in rates.items()} for kind, rates in run.by_type.items()},
         "questions": len(run.rows),
+        "stages": {stage: [row.id for row in rows] for stage, rows in by_stage(run.rows).items()},
+        "risk_coverage": risk_coverage(run.rows),
         "errors": [{"id": row.id, "error": row.error} for row in run.errors],
         "warnings": list(run.warnings),
         "made_with": asdict(run.origin),

@@ -27,6 +27,7 @@ from rag.http.turns import Turns
 from rag.keys import Keys
 from rag.mcp import mcp_routes, mcp_server, mcp_sessions
 from rag.pipeline import Rag
+from rag.tracing import KEPT
 from rag.types import Message, event_as_json
 
 __all__ = ["Opening", "create_app", "streams_of"]
@@ -123,6 +124,12 @@ def create_app(
         if isinstance(first, Exception):  # nothing was sent yet: it can still be a plain problem
             raise first
         return EventStream(lines(first, events), events)
+
+    @app.get("/v1/answers/{answer_id}/trace", summary="How a recent answer came about", responses=documented(404))
+    def trace(answer_id: str) -> dict[str, Any]:
+        if found := opened().trace(answer_id):
+            return found.as_dict()
+        raise HTTPException(404, f"No answer {answer_id!r} is kept: it is older than the last {KEPT:,}, or never was.")
 
     @app.post("/v1/search", summary="The best passages", responses=documented(409, 422))
     def search(body: SearchRequest) -> dict[str, Any]:

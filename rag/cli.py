@@ -45,7 +45,9 @@ eval_app = typer.Typer(
 )
 app.add_typer(documents_app, name="documents")
 app.add_typer(eval_app, name="eval")
-bench_app = typer.Typer(rich_markup_mode=None, help="Measure search on public question sets.", no_args_is_help=True)
+bench_app = typer.Typer(
+    rich_markup_mode=None, help="Measure search and answers on public question sets.", no_args_is_help=True
+)
 app.add_typer(bench_app, name="bench")
 keys_app = typer.Typer(rich_markup_mode=None, help="Keys of the endpoint and the page.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
@@ -91,6 +93,7 @@ def ask(
     as_json: Json = False,
     source: Annotated[list[str] | None, typer.Option(help="Only this document, or folder/. May be repeated.")] = None,
     history: Annotated[Path | None, typer.Option(help="A JSON file: [{role, content}, …], oldest first.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Also tell how the answer came about.")] = False,
 ) -> None:
     """Answer a question from the documents. The answer goes to stdout, its sources to stderr."""
     _check(question)
@@ -98,10 +101,15 @@ def ask(
     with _caller() as caller:
         events = caller.stream(question, turns, source or [])
         answer = _last(events) if as_json else _show_stream(events)
+        trace = caller.trace(answer["id"]) if explain else None
     if as_json:
-        _print_json(answer)
-    else:
-        _print_sources(answer)
+        _print_json(answer | ({"trace": trace} if trace else {}))
+        return
+    _print_sources(answer)
+    if trace:
+        from rag.tracing import as_trace, explained
+
+        _say(f"\n{explained(as_trace(trace))}")
 
 
 @app.command()
@@ -215,6 +223,7 @@ def eval_run(
             fingerprint=rag.fingerprint,
             against=against,
             questions=questions or SAMPLE_QUESTIONS,
+            trace=rag.trace,
         )
     if as_json:
         _print_json(run.as_dict())
@@ -239,6 +248,29 @@ def eval_compare(a: Path, b: Path, as_json: Json = False) -> None:
     raise typer.Exit(DROPPED if comparison.dropped else 0)
 
 
+@eval_app.command("export")
+def eval_export(
+    run: Path,
+    to: Annotated[str, typer.Option(help="ragas (JSON lines) or deepeval (a JSON list).")],
+    out: Annotated[Path | None, typer.Option(help="File to write; default: stdout.")] = None,
+) -> None:
+    """Write a run in the form that another evaluator reads."""
+    from eval.export import FORMS, export
+    from eval.results import read_rows
+
+    if to not in FORMS:
+        raise InputError(f"No form {to!r}: choose one of {', '.join(FORMS)}.", "to")
+    text = export(read_rows(run), to)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"Cannot write to {out}: {error.strerror}.", "out") from error
+    _say(f"Written to {out}.")
+
+
 @bench_app.command("retrieval")
 def bench_retrieval(
     dirs: Annotated[list[Path], typer.Argument(help="Folders with documents/ or corpus.jsonl, and questions.jsonl.")],
@@ -246,6 +278,7 @@ def bench_retrieval(
     limit: Annotated[int | None, typer.Option(help="Only this many questions of each set.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="What the sample of --limit is drawn with.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the indexes of the last run.")] = False,
+    baselines: Annotated[bool, typer.Option("--baselines", help="BM25, dense and RRF beside it.")] = False,
     as_json: Json = False,
 ) -> None:
     """How high the gold passages of question sets rank, through this program's own ingest and search."""
@@ -257,7 +290,10 @@ def bench_retrieval(
     sets = [read_set(folder, questions, limit, seed) for folder in dirs]
     with _progress("Starting", unit="steps") as report:
         results = [
-            retrieval(s, settings, resume=resume, progress=lambda now, done, n: report(done, n, now)) for s in sets
+            retrieval(
+                s, settings, resume=resume, baselines=baselines, progress=lambda now, done, n: report(done, n, now)
+            )
+            for s in sets
         ]
     if as_json:
         _print_json(retrieval_as_json(results))
@@ -265,6 +301,80 @@ def bench_retrieval(
         command = " ".join(["rag", *sys.argv[1:]])
         wide = None if sys.stdout.isatty() else 140
         print_retrieval(results, Console(width=wide), command=command, embedder=settings.embedder)
+
+
+@bench_app.command("peers")
+def bench_peers(
+    dirs: Annotated[list[Path], typer.Argument(help="Folders with documents/ or corpus.jsonl, and questions.jsonl.")],
+    questions: Annotated[str | None, typer.Option(help="Another question file of the set.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only this many questions of each set.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="What the sample of --limit is drawn with.")] = 0,
+    peer: Annotated[list[str] | None, typer.Option(help="Only this one. May be repeated.")] = None,
+    python: Annotated[Path | None, typer.Option(help="The peers' own Python; default: .venv-peers/bin/python.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The same questions through this program and through LangChain, LlamaIndex, Haystack and txtai."""
+    from rich.console import Console
+
+    from eval.bench import read_set
+    from eval.bench_peers import PEERS, PYTHON, peers, peers_as_json, print_peers
+
+    sets = [read_set(folder, questions, limit, seed) for folder in dirs]
+    with _progress("Starting", unit="steps") as report:
+        results = {
+            s.name: peers(s, peer or PEERS, python=python or PYTHON, progress=lambda now, done, n: report(done, n, now))
+            for s in sets
+        }
+    if as_json:
+        _print_json(peers_as_json(results))
+    else:
+        wide = None if sys.stdout.isatty() else 200
+        print_peers(results, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]))
+
+
+@bench_app.command("answers")
+def bench_answers(
+    dirs: Annotated[list[Path], typer.Argument(help="Folders with documents/ or corpus.jsonl, and questions.jsonl.")],
+    questions: Annotated[str | None, typer.Option(help="Another question file of the set.")] = None,
+    closed: Annotated[
+        bool, typer.Option("--closed", help="Each question is answered from its own passages alone.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="Only this many questions of each set, half of them answerable.", min=1)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the rows; default: bench/answers in RAG_HOME.")] = None,
+    as_json: Json = False,
+) -> None:
+    """How right the answers to question sets are, how well they are cited, and what is refused."""
+    from rich.console import Console
+
+    from eval.bench_answers import answers, answers_as_json, print_answers, read_answer_set
+
+    settings = _settings()
+    sets = [read_answer_set(folder, questions, limit) for folder in dirs]
+    rows = out or settings.home / "bench" / "answers"
+    with _progress("Starting", unit="steps") as report:
+        results = [
+            answers(
+                s,
+                settings,
+                out=rows,
+                given=closed,
+                resume=resume,
+                progress=lambda now, done, n: report(done, n, now),
+            )
+            for s in sets
+        ]
+    if as_json:
+        _print_json(answers_as_json(results))
+    else:
+        wide = None if sys.stdout.isatty() else 140
+        print_answers(results, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]), model=settings.llm)
+    failed = sum(row.error is not None for result in results for row in result.rows)
+    if failed:
+        _say(f"{failed} questions failed: see {rows}. --resume asks them again.")
+    raise typer.Exit(FAILED if failed else 0)
 
 
 @app.command()

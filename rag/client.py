@@ -7,6 +7,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
 
 import httpx
 
@@ -32,6 +33,7 @@ class Caller(Protocol):
     def search(self, query: str, k: int, sources: Sequence[str] = ()) -> list[dict[str, Any]]: ...
     def documents(self) -> list[dict[str, Any]]: ...
     def text(self, source: str) -> str: ...
+    def trace(self, answer_id: str) -> dict[str, Any]: ...
     def remove(self, sources: Sequence[str]) -> None: ...
     def ingest(
         self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None
@@ -76,6 +78,11 @@ class Local:
     def text(self, source: str) -> str:
         return self.rag.text(source)
 
+    def trace(self, answer_id: str) -> dict[str, Any]:
+        if trace := self.rag.trace(answer_id):
+            return trace.as_dict()
+        raise StoreError(f"No answer {answer_id!r} is kept.")
+
     def remove(self, sources: Sequence[str]) -> None:
         self.rag.remove(sources)
 
@@ -111,6 +118,9 @@ class Client:
 
     def documents(self) -> list[dict[str, Any]]:
         return list(self._call("GET", "/v1/documents").json()["documents"])
+
+    def trace(self, answer_id: str) -> dict[str, Any]:
+        return dict(self._call("GET", f"/v1/answers/{quote(answer_id, safe='')}/trace").json())
 
     def text(self, source: str) -> str:
         return self._call("GET", "/v1/documents/text", params={"source": source}).content.decode()

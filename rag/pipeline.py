@@ -2,44 +2,57 @@
 
 import hashlib
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 
-import numpy as np
-
 from rag import generation
 from rag.attribution import Match, cite, match, status_of
-from rag.chunking import chunk, embedded_text, plain
+from rag.chunking import plain
 from rag.config import Settings
 from rag.diagnosis import Diagnosis, Journey, diagnose, holds_words, locate
 from rag.errors import EmptyIndexError, InputError, LoadError
-from rag.index import Entry, Index, Stored, import_store
+from rag.index import Index, Stored, import_store
 from rag.loading import Found, Skipped, detect_question_language, missing, parse, read, settled, sha256, walk
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.retrieval import fold_duplicates, rank, select_evidence, words
+from rag.storing import Draft, ahead, cut, embedded
+from rag.tracing import Traced, TraceStore
 from rag.types import (
     QUESTION_CHARACTERS,
     Answer,
     AnswerSentence,
     Citation,
+    Considered,
     Delta,
     Document,
     Done,
     Event,
     Evidence,
+    Fate,
     Hit,
+    Judged,
+    LeftOut,
     Message,
     Place,
     Reason,
     Retrieved,
     Status,
+    Term,
+    Trace,
+    Weighed,
 )
 
-BATCH_PASSAGES = 64  # stored at a time: what Ctrl-C may lose
+BATCH_PASSAGES = 128  # embedded and stored at a time: what Ctrl-C may lose
+DRAFTS_AHEAD = 4  # documents that may wait, read and cut, for the embedder
+TRACES = "answers.sqlite"  # in RAG_HOME
+BEGINNING = 160  # characters of a passage that its trace shows
 EXTRACTIVE_SENTENCES = 2
 EXTRACTIVE_SCORE = 0.5  # least score of evidence that answers by itself; with a model, the model is asked
 NO_WEIGHTS = "No model is installed, so these are sentences of the documents, word for word. `rag weights` brings one."
@@ -94,6 +107,7 @@ class Rag:
         self.embedder = embedder
         self.llm = llm
         self._ingesting = Lock()  # one at a time: each decides by what is stored when it starts
+        self.traces = TraceStore(settings.home / TRACES)
 
     @classmethod
     def open(cls, settings: Settings, embedder: SentenceTransformerEmbedder | None = None) -> "Rag":
@@ -192,7 +206,7 @@ class Rag:
         """The k best passages, best first. `sources`: exact names, or folders with a slash at the end."""
         _check_question(query, "query")
         only = self._resolve(sources)
-        return self._search(self._understand(query, history), only, k)
+        return _best(self._ranked(self._understand(query, history, self.llm), only), k)
 
     def ask(self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = ()) -> Answer:
         for event in self.stream(question, history, sources):
@@ -204,6 +218,10 @@ class Rag:
         """Retrieved, Deltas, Done. Closing the iterator stops the model. Raises RagError."""
         _check_question(question, "question")
         return _Asking(self, question, tuple(history), tuple(sources)).run()
+
+    def trace(self, answer_id: str) -> Trace | None:
+        """How a recent answer came about; None where none of that name is kept."""
+        return self.traces.get(answer_id)
 
     def diagnose(self, question: str, expected: str) -> Diagnosis:
         """Where the sentence `expected` was lost on its way into the answer to `question`. Raises RagError."""
@@ -238,39 +256,34 @@ class Rag:
             for start, end in locate(text, expected)
         ]
 
-    def _search(self, understood: Understood, only: Sequence[str] | None, k: int) -> list[Hit]:
-        return fold_duplicates(self._ranked(understood, only)[: 2 * k])[:k]
-
     def _ranked(self, understood: Understood, only: Sequence[str] | None) -> list[Hit]:
         query = understood.query
         vector = self.embedder.embed_query(query)
         found = self.index.candidates(vector, query, only)
         return rank(found, vector, query, language=understood.query_language, reads=self.embedder.reads)
 
-    def _understand(self, question: str, history: Sequence[Message]) -> Understood:
+    def _understand(self, question: str, history: Sequence[Message], llm: LLM | None) -> Understood:
         languages = self.index.languages()
         language = detect_question_language(question, dict.fromkeys([*languages, *generation.REFUSALS]))
-        standalone = self._standalone(question, history)
-        foreign = bool(languages) and language not in languages and self.llm is not None
-        if not foreign:
+        standalone = self._standalone(question, history, llm)
+        if not languages or language in languages or llm is None:
             return Understood(standalone, standalone, language, language, foreign=False)
         main = next(iter(languages))
-        return Understood(standalone, self._translated(standalone, main), language, main, foreign=True)
+        return Understood(standalone, self._translated(standalone, main, llm), language, main, foreign=True)
 
-    def _standalone(self, question: str, history: Sequence[Message]) -> str:
+    def _standalone(self, question: str, history: Sequence[Message], llm: LLM | None) -> str:
         """A follow-up as a question of its own: by the model, else with the last question before it."""
         if not history:
             return question
         asked = [m.content for m in history if m.role == "user"]
         joined = f"{asked[-1]} {question}" if asked else question
-        if self.llm is None:
+        if llm is None:
             return joined[-QUESTION_CHARACTERS:]
-        reply = "".join(self.llm.stream(generation.standalone_messages(question, history)))
+        reply = "".join(llm.stream(generation.standalone_messages(question, history)))
         return generation.as_question(reply, question, history) or joined[-QUESTION_CHARACTERS:]
 
-    def _translated(self, question: str, language: str) -> str:
-        assert self.llm is not None
-        reply = "".join(self.llm.stream(generation.translate_question_messages(question, language))).strip()
+    def _translated(self, question: str, language: str, llm: LLM) -> str:
+        reply = "".join(llm.stream(generation.translate_question_messages(question, language))).strip()
         return reply if reply.endswith("?") else question
 
     def _resolve(self, sources: Sequence[str]) -> list[str] | None:
@@ -295,17 +308,22 @@ class _Asking:
     def __init__(self, rag: Rag, question: str, history: tuple[Message, ...], sources: tuple[str, ...]) -> None:
         self.rag, self.question, self.history, self.sources = rag, question.strip(), history, sources
         self.settings = rag.settings
+        self.llm = Traced(rag.llm) if rag.llm else None
+        self.id = uuid.uuid4().hex
         self.started = time.perf_counter()
         self.timings: dict[str, float] = {}
+        self.ranked: list[Hit] = []
         self.hits: list[Hit] = []
         self.evidence: list[Evidence] = []
+        self.aside: list[tuple[Evidence, LeftOut]] = []
+        self.judged: list[Judged] = []
         self.sentences: list[AnswerSentence] = []
         self.citations: list[Citation] = []
         self.notes = () if rag.llm or rag.settings.llm == "extractive" else (NO_WEIGHTS,)
 
     def run(self) -> Iterator[Event]:
         only = self.rag._resolve(self.sources)  # first: where nothing can be searched, no model is asked
-        self.understood = self.rag._understand(self.question, self.history)
+        self.understood = self.rag._understand(self.question, self.history, self.llm)
         started = time.perf_counter()
         self._retrieve(self.understood, only)
         self.timings["search_s"] = time.perf_counter() - started
@@ -313,13 +331,19 @@ class _Asking:
         if not self.hits or self.hits[0].score < self.settings.gate:
             yield self._refuse("off_topic")
             return
-        yield from self._extract() if self.rag.llm is None else self._generate(self.rag.llm, self.understood.query)
+        yield from self._extract() if self.llm is None else self._generate(self.llm, self.understood.query)
 
     def _retrieve(self, understood: Understood, only: Sequence[str] | None) -> None:
-        self.hits = self.rag._search(understood, only, self.settings.passages)
+        self.ranked = self.rag._ranked(understood, only)
+        self.hits = _best(self.ranked, self.settings.passages)
         self.rarity = self.rag.index.rarity(words(understood.query))
         self.evidence = select_evidence(
-            self.hits, understood.query, self.rarity, self.settings.evidence_tokens, generation.count_tokens
+            self.hits,
+            understood.query,
+            self.rarity,
+            self.settings.evidence_tokens,
+            generation.count_tokens,
+            lambda evidence, why: self.aside.append((evidence, why)),
         )
 
     def _extract(self) -> Iterator[Event]:
@@ -329,7 +353,7 @@ class _Asking:
         for evidence in self.evidence[:EXTRACTIVE_SENTENCES]:
             text = plain(evidence.text)
             yield self._delta(text, opens=True)
-            yield self._delta(self._add(text, Match("quoted", (evidence,))))
+            yield self._delta(self._add(text, text, Match("quoted", (evidence,))))
         yield self._done()
 
     def _generate(self, llm: LLM, query: str) -> Iterator[Event]:
@@ -356,7 +380,7 @@ class _Asking:
         if piece.text:
             yield self._delta(piece.text, opens=piece.opens)
         if piece.sentence is not None:
-            yield self._delta(self._add(piece.sentence, self._match(piece.sentence, query)))
+            yield self._delta(self._add(piece.sentence, piece.sentence, self._match(piece.sentence, query)))
 
     def _say_in_their_words(self, llm: LLM, sentence: str | None, query: str) -> Iterator[Event]:
         """Matched in the language of the documents, then said in the asker's."""
@@ -367,13 +391,14 @@ class _Asking:
         for text in llm.stream(generation.translate_messages(sentence, self.understood.language)):
             yield self._delta(text, opens=opens)
             opens, said = False, said + text
-        yield self._delta(self._add(said.strip(), found))
+        yield self._delta(self._add(said.strip(), sentence, found))
 
     def _match(self, sentence: str, query: str) -> Match:
         rarity = self.rarity | self.rag.index.rarity(set(words(sentence)) - set(self.rarity))
         return match(sentence, self.evidence, question=query, rarity=rarity)
 
-    def _add(self, text: str, found: Match) -> str:
+    def _add(self, text: str, compared: str, found: Match) -> str:
+        """`compared`: the sentence as it was matched, in the language of the documents."""
         numbers = []
         for evidence in found.evidence:
             new = cite(evidence, found.support, len(self.citations) + 1)
@@ -384,6 +409,7 @@ class _Asking:
                 self.citations.append(new)
             numbers.append((old or new).number)
         self.sentences.append(AnswerSentence(text, found.support, tuple(numbers)))
+        self.judged.append(Judged(compared, found.support, tuple(numbers)))
         return _marks(self.sentences[-1])
 
     def _delta(self, text: str, *, opens: bool = False) -> Delta:
@@ -396,12 +422,12 @@ class _Asking:
         if status not in ("answered", "partial"):
             return self._refuse("not_stated")
         text = " ".join(sentence.text + _marks(sentence) for sentence in self.sentences)
-        return Done(self._answer(text, "answered" if status == "answered" else "partial"))
+        return self._finished(self._answer(text, "answered" if status == "answered" else "partial"))
 
     def _refuse(self, reason: Reason) -> Done:
         self.sentences, self.citations = [], []
         text = generation.refusal(self.understood.language)
-        return Done(replace(self._answer(text, "not_in_documents"), reason=reason))
+        return self._finished(replace(self._answer(text, "not_in_documents"), reason=reason))
 
     def _answer(self, text: str, status: Status) -> Answer:
         self.timings["total_s"] = time.perf_counter() - self.started
@@ -417,11 +443,66 @@ class _Asking:
             timings={name: round(value, 3) for name, value in self.timings.items()},
             fingerprint=self.rag.fingerprint,
             notes=self.notes,
+            id=self.id,
         )
+
+    def _finished(self, answer: Answer) -> Done:
+        trace = self._trace(answer)
+        self.rag.traces.keep(trace)
+        return Done(answer, trace)
+
+    def _trace(self, answer: Answer) -> Trace:
+        u = self.understood
+        return Trace(
+            id=self.id,
+            asked=datetime.now(UTC).isoformat(timespec="seconds"),
+            question=self.question,
+            standalone_question=u.standalone,
+            search_text=u.query,
+            language=u.language,
+            search_language=u.query_language,
+            sources=self.sources,
+            terms=tuple(Term(word, round(rarity, 2)) for word, rarity in self.rarity.items()),
+            found=len(self.ranked),
+            candidates=tuple(self._considered(hit) for hit in self.ranked[: 2 * self.settings.passages]),
+            gate=self.settings.gate,
+            evidence=(*(_weighed(e) for e in self.evidence), *(_weighed(e, why) for e, why in self.aside)),
+            evidence_budget=self.settings.evidence_tokens,
+            calls=tuple(self.llm.calls) if self.llm else (),
+            check=self.timings.get("check"),
+            least_check=self.settings.check,
+            judged=tuple(self.judged),
+            status=answer.status,
+            reason=answer.reason,
+            model=answer.model,
+            timings=answer.timings,
+            fingerprint=answer.fingerprint,
+        )
+
+    def _considered(self, hit: Hit) -> Considered:
+        p = hit.passage
+        fate: Fate = "not_sent"
+        if any(e.passage == p for e in self.evidence):
+            fate = "sent"
+        elif any(place.source == p.source and place.start == p.start for other in self.hits for place in other.also):
+            fate = "duplicate"
+        elif all(other.passage != p for other in self.hits):
+            fate = "not_fetched"
+        begins = " ".join(p.text[:BEGINNING].split())
+        return Considered(p.source, p.title, p.start, p.end, begins, round(hit.score, 4), hit.ranks, fate)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """Sources that are to be removed."""
+
+    sources: tuple[str, ...]
 
 
 class _Ingest:
-    """One run over some paths: walk, read, chunk, embed, store in batches."""
+    """One run over some paths, in three threads: one reads files and cuts them into passages, this one embeds them in
+    batches, one stores the batch before. What is unchanged, new or gone is decided in the first.
+    """
 
     def __init__(self, rag: Rag, progress: Callable[[Progress], None]) -> None:
         self.rag, self.progress = rag, progress
@@ -432,9 +513,11 @@ class _Ingest:
         self.outcome: dict[str, list[str]] = {name: [] for name in ("added", "unchanged", "updated", "removed")}
         self.failed: list[Failure] = []
         self.skipped: list[Failure] = []
-        self.batch: list[Entry] = []
+        self.batch: list[Draft] = []
         self.gone: list[str] = []
         self.waiting: list[tuple[str, str]] = []  # (outcome, source) of what is in the batch
+        self.store = ThreadPoolExecutor(1)
+        self.storing: tuple[Future[None], list[tuple[str, str]]] | None = None
 
     def run(self, paths: Sequence[Path], prune: bool, only: Set[Path] | None = None) -> IngestReport:
         found: list[Found] = []
@@ -447,16 +530,14 @@ class _Ingest:
                     found.append(item)
                 else:
                     (self.failed if item.failed else self.skipped).append(Failure(item.path, item.reason))
-        try:
-            for done, item in enumerate(found):
-                self.progress(Progress(done, len(found), item.name))
-                self._file(item)
-                if sum(len(entry.passages) for entry in self.batch) >= BATCH_PASSAGES:
-                    self._store()
-            if prune:
-                self._prune(paths, {str(item.path) for item in found})
-        finally:
-            self._store()  # what is finished is kept, also on Ctrl-C
+        with self.store:
+            try:
+                with closing(ahead(self._work(found, paths if prune else ()), DRAFTS_AHEAD)) as work:
+                    for step in work:
+                        self._take(step)
+            finally:
+                self._hand_on()  # what is finished is kept, also on Ctrl-C
+                self._stored()
         self.progress(Progress(len(found), len(found), ""))
         return IngestReport(
             **{name: tuple(sources) for name, sources in self.outcome.items()},
@@ -464,7 +545,46 @@ class _Ingest:
             skipped=tuple(self.skipped),
         )
 
-    def _file(self, found: Found) -> None:
+    def _work(self, found: Sequence[Found], pruned: Sequence[Path]) -> Iterator[Progress | tuple[str, Draft] | _Gone]:
+        """What there is to do, file by file: (outcome, Draft) for a new or changed document."""
+        for done, item in enumerate(found):
+            yield Progress(done, len(found), item.name)
+            yield from self._file(item)
+        if pruned:
+            yield self._prune(pruned, {str(item.path) for item in found})
+
+    def _take(self, step: Progress | tuple[str, Draft] | _Gone) -> None:
+        if isinstance(step, Progress):
+            self.progress(step)
+        elif isinstance(step, _Gone):
+            self.gone += step.sources
+            self.waiting += [("removed", source) for source in step.sources]
+        else:
+            outcome, draft = step
+            self.batch.append(draft)
+            self.waiting.append((outcome, draft.document.source))
+            if sum(len(c.passages) for c in self.batch) >= BATCH_PASSAGES:
+                self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Embeds the batch and has it stored behind our back."""
+        batch, gone, waiting = self.batch, self.gone, self.waiting
+        self.batch, self.gone, self.waiting = [], [], []
+        if not batch and not gone:
+            return
+        entries = embedded(batch, self.rag.embedder) if batch else []
+        self._stored()
+        self.storing = self.store.submit(self.rag.index.replace, entries, gone), waiting
+
+    def _stored(self) -> None:
+        """Waits until the batch before is stored. Raises what kept it from that."""
+        if self.storing:
+            (done, waiting), self.storing = self.storing, None
+            done.result()
+            for outcome, source in waiting:
+                self.outcome[outcome].append(source)
+
+    def _file(self, found: Found) -> Iterator[tuple[str, Draft] | _Gone]:
         known = self.by_path.get(str(found.path), [])
         try:
             data = read(found)
@@ -475,57 +595,31 @@ class _Ingest:
             documents = parse(data, found.path.suffix, self._source(found), aside)
             if len(documents) != 1 or documents[0].source != self._source(found):  # records of one file
                 documents = [replace(d, source=self._free(d.source, found)) for d in documents]
-            fresh = [d for d in documents if self._changed(d)]
         except LoadError as error:
             self.failed.append(Failure(str(found.path), str(error)))
             return
         for item in aside:
             (self.failed if item.failed else self.skipped).append(Failure(item.path, item.reason))
-        entries = list(self._entries(fresh, found))
         kept = {d.source for d in documents} | {item.path for item in aside if item.failed}
-        gone = [k.source for k in known if k.source not in kept]
-        self.gone += gone
-        self.waiting += [("removed", source) for source in gone]
-        self.outcome["unchanged"] += [d.source for d in documents if d not in fresh]
-        for entry in entries:
-            source = entry.document.source
-            self.waiting.append(("updated" if source in self.by_source else "added", source))
-            self.batch.append(entry)
-            path, root, text = entry.path, entry.root, entry.document.text
-            digest = entry.document.sha256
-            self._remember(Stored(source, entry.document.title, len(entry.passages), len(text), digest, path, root))
-
-    def _entries(self, documents: Sequence[Document], found: Found) -> Iterator[Entry]:
-        """One bad record of a file fails alone."""
+        if gone := tuple(k.source for k in known if k.source not in kept):
+            yield _Gone(gone)
         for document in documents:
+            if not self._changed(document):
+                self.outcome["unchanged"].append(document.source)
+                continue
             try:
-                yield self._entry(document, found)
-            except LoadError as error:
+                yield self._cut(document, found)
+            except LoadError as error:  # one bad record of a file fails alone
                 self.failed.append(Failure(str(found.path), str(error)))
 
-    def _entry(self, document: Document, found: Found) -> Entry:
-        embedder, limit = self.rag.embedder, self.rag.embedder.max_tokens
-        passages = chunk(document, embedder.count_tokens, self.rag.settings.passage_tokens, limit)
-        if not passages:
-            raise LoadError(f"Cannot read {document.source!r}: it holds no text but headings.")
-        texts = [embedded_text(p, embedder.count_tokens, limit) for p in passages]
-        quotes = [plain(p.quote(s)) for p in passages for s in p.sentences]
-        vectors = embedder.embed_documents([*texts, *quotes])
-        heads, rest = vectors[: len(texts)], vectors[len(texts) :]
-        ends = np.cumsum([len(p.sentences) for p in passages])[:-1]
-        matrices = [np.vstack([head, part]) for head, part in zip(heads, np.split(rest, ends), strict=True)]
-        return Entry(document, str(found.path), str(found.root), passages, matrices, texts)
+    def _cut(self, document: Document, found: Found) -> tuple[str, Draft]:
+        made = cut(document, str(found.path), str(found.root), self.rag.embedder, self.rag.settings.passage_tokens)
+        outcome = "updated" if document.source in self.by_source else "added"
+        size = len(made.passages), len(document.text)
+        self._remember(Stored(document.source, document.title, *size, document.sha256, made.path, made.root))
+        return outcome, made
 
-    def _store(self) -> None:
-        if not self.batch and not self.gone:
-            return
-        batch, gone, waiting = self.batch, self.gone, self.waiting
-        self.batch, self.gone, self.waiting = [], [], []
-        self.rag.index.replace(batch, gone)
-        for outcome, source in waiting:
-            self.outcome[outcome].append(source)
-
-    def _prune(self, paths: Sequence[Path], present: set[str]) -> None:
+    def _prune(self, paths: Sequence[Path], present: set[str]) -> _Gone:
         roots = [settled(path) for path in paths]
         gone = [
             stored.source
@@ -534,8 +628,7 @@ class _Ingest:
             and any(Path(stored.path).is_relative_to(root) for root in roots)
             and missing(Path(stored.path))
         ]
-        self.gone += gone
-        self.waiting += [("removed", source) for source in gone]
+        return _Gone(tuple(gone))
 
     def _changed(self, document: Document) -> bool:
         old = self.by_source.get(document.source)
@@ -561,6 +654,15 @@ class _Ingest:
         self.by_source[stored.source] = stored
         known = [k for k in self.by_path.get(stored.path, []) if k.source != stored.source]
         self.by_path[stored.path] = [*known, stored]
+
+
+def _best(ranked: Sequence[Hit], k: int) -> list[Hit]:
+    return fold_duplicates(ranked[: 2 * k])[:k]
+
+
+def _weighed(e: Evidence, cut: LeftOut | None = None) -> Weighed:
+    tokens = generation.count_tokens(plain(e.text))
+    return Weighed(e.passage.source, e.start, e.end, e.text, round(e.score, 4), tokens, cut)
 
 
 def _marks(sentence: AnswerSentence) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rag.chunking import plain
 from rag.index import Candidate
-from rag.types import Evidence, Hit, Place
+from rag.types import Evidence, Hit, LeftOut, Place
 
 WORTH_READING = 0.7  # share of the best sentence's score; what is worth less costs time and misleads a small model
 WORD = re.compile(r"\w+")
@@ -156,8 +156,11 @@ def select_evidence(
     rarity: Mapping[str, float],
     budget: int,
     count: Callable[[str], int],
+    aside: Callable[[Evidence, LeftOut], None] = lambda *_: None,
 ) -> list[Evidence]:
     """The best sentences of the hits within `budget` tokens as `count` counts them, in the order of their scores.
+
+    `aside` is told of every sentence that is left out, and why.
 
     The best one is read whatever its size. A sentence is worth its own cosine, the score of its passage, and the share
     of the question's rarity that it holds.
@@ -175,13 +178,20 @@ def select_evidence(
     scored.sort(key=lambda e: -e.score)
     chosen: list[Evidence] = []
     seen: set[str] = set()
+    full: LeftOut | None = None  # why nothing more is read
     for evidence in scored:
         key = " ".join(words(evidence.text))
-        size = count(plain(evidence.text))
         if key in seen or not key:
+            aside(evidence, "duplicate")
             continue
-        if chosen and (size > budget or evidence.score < WORTH_READING * scored[0].score):
-            break
+        size = 0 if full else count(plain(evidence.text))
+        if chosen and not full and evidence.score < WORTH_READING * scored[0].score:
+            full = "worth"
+        elif chosen and not full and size > budget:
+            full = "budget"
+        if full:
+            aside(evidence, full)
+            continue
         seen.add(key)
         budget -= size
         chosen.append(evidence)

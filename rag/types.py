@@ -9,6 +9,8 @@ QUESTION_CHARACTERS = 4000  # the longest question that is read
 Status = Literal["answered", "partial", "not_in_documents"]
 Support = Literal["quoted", "supported", "partial", "unsupported"]
 Reason = Literal["off_topic", "not_stated", "contradicted"]
+Fate = Literal["sent", "not_sent", "duplicate", "not_fetched"]
+LeftOut = Literal["duplicate", "worth", "budget"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +172,11 @@ class Answer:
     reason: Reason | None = None  # set where status is not_in_documents
     missing: str | None = None  # the part of the question that stays open
     notes: tuple[str, ...] = field(default=())  # said to the asker, e.g. that no model is installed
+    id: str = ""  # its trace is kept under this name
 
     def as_dict(self) -> dict[str, Any]:
         """The answer as JSON: the same from the CLI, the endpoint and the last streamed event."""
-        data = {name: getattr(self, name) for name in ("question", "standalone_question", "status", "text")}
+        data = {name: getattr(self, name) for name in ("id", "question", "standalone_question", "status", "text")}
         data["sentences"] = [asdict(s) for s in self.sentences]
         data["citations"] = [asdict(c) for c in self.citations]
         data["passages"] = [hit.as_dict() for hit in self.passages]
@@ -187,6 +190,106 @@ class Waiting:
     """Others are before: `position` 1 is the next whom the model answers."""
 
     position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A word of the search text. `rarity`: ln(1 + N / (1 + n)) for n of N passages that hold it."""
+
+    word: str
+    rarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A passage near the top of the search. `duplicate` and `not_fetched` ones are not in `Answer.passages`."""
+
+    source: str
+    title: str
+    start: int
+    end: int
+    begins: str  # its first words
+    score: float
+    ranks: Mapping[str, int]
+    fate: Fate
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A sentence of a fetched passage. `cut`: why it is no evidence; None: it is."""
+
+    source: str
+    start: int
+    end: int
+    text: str
+    score: float
+    tokens: int
+    cut: LeftOut | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """One request to the model. `probability`: of yes, where that was all that was asked."""
+
+    messages: tuple[Message, ...]
+    prompt_tokens: int  # as cl100k_base counts, without the model's own template
+    reply: str
+    reply_tokens: int
+    total_s: float
+    first_s: float | None = None  # until the first word
+    probability: float | None = None
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """How fast the model wrote, its first word left out; None where that cannot be told."""
+        if self.first_s is None or self.reply_tokens < 2 or self.total_s <= self.first_s:
+            return None
+        return (self.reply_tokens - 1) / (self.total_s - self.first_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A sentence that the model wrote, and the verdict of the support check. `score`: in [0, 1] where known."""
+
+    text: str  # as it was compared, in the language of the documents
+    support: Support
+    citations: tuple[int, ...]
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """How an answer came about, from question to last check. Kept, so that every answer can be replayed."""
+
+    id: str
+    asked: str  # ISO 8601, UTC
+    question: str
+    standalone_question: str
+    search_text: str  # translated where the documents speak another language
+    language: str  # the asker's
+    search_language: str
+    sources: tuple[str, ...]  # to which the question was confined; empty: all
+    terms: tuple[Term, ...]
+    found: int  # passages that any list held
+    candidates: tuple[Considered, ...]  # the first of them, best first
+    gate: float  # least score of the first
+    evidence: tuple[Weighed, ...]  # what was sent, then what was cut
+    evidence_budget: int  # tokens
+    calls: tuple[ModelCall, ...]
+    check: float | None  # the model's probability that the evidence answers the question
+    least_check: float
+    judged: tuple[Judged, ...]
+    status: Status
+    reason: Reason | None
+    model: str
+    timings: Mapping[str, float]
+    fingerprint: str
+
+    def as_dict(self) -> dict[str, Any]:
+        data = asdict(self)
+        for call, made in zip(data["calls"], self.calls, strict=True):
+            call["tokens_per_s"] = round(made.tokens_per_s, 1) if made.tokens_per_s else None
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +310,7 @@ class Delta:
 @dataclass(frozen=True, slots=True)
 class Done:
     answer: Answer
+    trace: Trace | None = None
 
 
 Event = Waiting | Retrieved | Delta | Done

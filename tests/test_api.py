@@ -93,7 +93,7 @@ def test_an_answer_has_the_documented_fields_and_exact_quotes(client: TestClient
     assert answer["sentences"] == [{"text": ANSWER, "support": "quoted", "citations": [1]}]
     assert set(answer) == {
         *("question", "standalone_question", "status", "text", "sentences", "citations", "passages"),
-        *("model", "timings", "fingerprint", "reason", "missing", "notes"),
+        *("id", "model", "timings", "fingerprint", "reason", "missing", "notes"),
     }
     assert set(answer["timings"]) >= {"search_s", "first_token_s", "total_s"}
     [citation] = answer["citations"]
@@ -108,6 +108,15 @@ def test_an_answer_has_the_documented_fields_and_exact_quotes(client: TestClient
     assert set(passage) >= {"source", "title", "start", "end", "text", "score", "ranks"}
     assert passage["text"] == rag.text("lighthouse.md")[passage["start"] : passage["end"]]
     assert passage["ranks"]["lexical"] == 1
+
+
+def test_a_recent_answer_can_be_replayed(client: TestClient) -> None:
+    answer = client.post("/v1/answer", json=QUESTION).json()
+    trace = client.get(f"/v1/answers/{answer['id']}/trace").json()
+    assert (trace["id"], trace["search_text"]) == (answer["id"], QUESTION["question"])
+    assert trace["timings"] == answer["timings"]
+    assert [call["reply"] for call in trace["calls"]] == ["", ANSWER]
+    problem(client.get("/v1/answers/unknown/trace"), 404)
 
 
 def test_a_refusal_is_an_answer_with_nothing_cited(tmp_path: Path, corpus: Path) -> None:
@@ -134,7 +143,8 @@ def test_the_stream_ends_with_the_same_answer_that_its_deltas_spelled(client: Te
     assert retrieved["passages"] == done["passages"]
     assert "".join(data["text"] for name, data in events if name == "delta") == done["text"] == f"{ANSWER} [1]"
     plain = client.post("/v1/answer", json=QUESTION).json()
-    assert {**plain, "timings": None} == {**done, "timings": None}
+    own = {"id": None, "timings": None}
+    assert plain | own == done | own
 
 
 def test_history_makes_a_follow_up_standalone(tmp_path: Path, corpus: Path) -> None:

@@ -70,9 +70,14 @@ def test_the_same_call_gives_the_same_result_in_this_process_and_over_http(rag: 
         (corpus / "new.txt").write_text("The ferry to Orrin leaves at nine.", encoding="utf-8")
         seen: list[tuple[int, int, str]] = []
         events = list(caller.stream(QUESTION, history, ["lighthouse.md"]))
-        events[-1][1]["timings"] = None
+        answer = events[-1][1]
+        trace = caller.trace(answer["id"])
+        assert (trace["id"], trace["timings"]) == (answer["id"], answer["timings"])
+        answer |= dict.fromkeys(("id", "timings"))
+        trace |= dict.fromkeys(("id", "timings", "asked", "calls"))
         results: list[object] = [
             events,
+            trace,
             caller.search("keeper", 2),
             caller.search("barley", 5, ["mill.txt"]),
             caller.documents(),
@@ -90,7 +95,14 @@ def test_the_same_call_gives_the_same_result_in_this_process_and_over_http(rag: 
     with over_http(rag) as client:
         there = everything(client)
     assert there == here
-    assert here[7] == [[0, 3, "lighthouse.md"], [1, 3, "mill.txt"], [2, 3, "new.txt"], [3, 3, ""]]
+    assert here[8] == [[0, 3, "lighthouse.md"], [1, 3, "mill.txt"], [2, 3, "new.txt"], [3, 3, ""]]
+
+
+def test_a_trace_that_is_not_kept_is_the_same_kind_of_error_in_this_process_and_over_http(rag: Rag) -> None:
+    with over_http(rag) as client:
+        for caller in (Local(rag), client):
+            with pytest.raises(StoreError, match="is kept"):
+                caller.trace("unknown")
 
 
 def test_bad_input_is_the_same_error_in_this_process_and_over_http(rag: Rag) -> None:

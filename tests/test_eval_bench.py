@@ -53,8 +53,10 @@ def test_a_set_is_ingested_searched_and_scored(tmp_path: Path) -> None:
     assert measured["hit@1"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 2}
     assert measured["char_recall@5"]["n"] == 1
     assert list(result.by_type()) == ["count", "question"]
-    again = retrieval(read_set(tmp_path / "s"), settings, resume=True)
+    again = retrieval(read_set(tmp_path / "s"), settings, resume=True, baselines=True)
     assert again.values == result.values
+    beside = retrieval_as_json([again])["s"]
+    assert [beside[f"{name}:hit@5"]["value"] for name in ("bm25", "dense", "rrf")] == [1.0, 1.0, 1.0]
 
 
 @pytest.mark.model

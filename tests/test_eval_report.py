@@ -1,12 +1,14 @@
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from eval.report import html_report, print_comparison, print_run
-from eval.results import Comparison, Origin, Quote, Row, Run, compare, summarise, summarise_by_type
+from eval.results import Comparison, Origin, Quote, Row, Run, compare, risk_coverage, summarise, summarise_by_type
 
 RIGHT = {"answer_correct": 1.0, "refusal_recall": None, "quote_exact": 1.0, "total_s": 2.0}
 WRONG = {"answer_correct": 0.0, "refusal_recall": None, "quote_exact": 1.0, "total_s": 4.0}
@@ -118,3 +120,32 @@ def test_every_failing_question_has_a_card_and_every_question_a_row() -> None:
 def test_a_run_without_timings_or_answers_has_a_page() -> None:
     empty = {"answer_correct": 0.0, "refusal_recall": None, "total_s": None}
     assert html_report(_run([_row("q$1$", empty, error="ModelError: gone", status=None)])).count("<svg") == 1
+
+
+def test_where_questions_went_wrong_is_counted_with_examples() -> None:
+    lost = [replace(_row(f"q{n}", WRONG), stage="not_retrieved") for n in range(7)]
+    rows = [_row("fine", RIGHT), *lost, replace(_row("odd", RIGHT), stage="miscited")]
+    html = html_report(_run(rows))
+    table = html[html.index("Where it went wrong") : html.index("Questions to look at")]
+    assert table.index("not_retrieved") < table.index("miscited")
+    assert "q4: How &lt;i&gt;long" in table and "q5" not in table
+    assert "a gold fact is not cited" in html
+    assert re.search(r"not_retrieved\s+7\s+no fetched passage", _printed(_run(rows)))
+    assert "went wrong" not in html_report(_run([_row("fine", RIGHT)]))
+
+
+def test_the_risk_of_the_surest_answers_is_drawn() -> None:
+    rows = [
+        replace(_row("a", RIGHT), confidence=0.9),
+        replace(_row("b", WRONG), confidence=0.5),
+        replace(_row("c", WRONG), confidence=0.9),
+        replace(_row("n", RIGHT, status="not_in_documents"), confidence=0.1),
+        replace(_row("e", WRONG, error="ModelError: gone", status=None), confidence=None),
+        replace(_row("u", {"refusal_recall": 0.0}), answerable=False, confidence=0.4),
+    ]
+    assert risk_coverage(rows) == [(0.4, 0.5), (0.6, pytest.approx(2 / 3)), (0.8, 0.75)]
+    html = html_report(_run(rows))
+    assert "surest answers first" in html and "answered, percent" in html
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    assert risk_coverage([]) == []

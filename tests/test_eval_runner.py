@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -201,3 +202,28 @@ def test_a_follow_up_keeps_its_turns_in_the_row(tmp_path: Path) -> None:
     assert done.rows[0].history == ("user: Hm?",)
     assert done.rows[0].standalone_question == "?"
     assert done.rows[0].gold[0].quote == "Ana Ruiz built it in 1957."
+
+
+def test_a_failure_is_put_to_its_stage_with_the_trace_of_its_answer(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def trace(id_: str) -> None:
+        asked.append(id_)
+
+    done = evaluate(
+        CASES,
+        lambda case: replace(_answer(LENGTH), id=case.id),
+        texts=TEXTS,
+        out=tmp_path,
+        model="fake",
+        fingerprint="abc",
+        against=None,
+        questions=_questions(tmp_path),
+        trace=trace,
+        progress=False,
+    )
+    assert asked == ["length", "builder", "cost"]
+    assert [row.stage for row in done.rows] == [None, "not_retrieved", "answered_unanswerable"]
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["stages"] == {"not_retrieved": ["builder"], "answered_unanswerable": ["cost"]}
+    assert read_rows(tmp_path)[1].stage == "not_retrieved"

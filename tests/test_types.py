@@ -33,6 +33,7 @@ ANSWER = Answer(
     model="fake",
     timings={"search_s": 0.02, "total_s": 1.0},
     fingerprint="abc",
+    id="a1",
 )
 
 
@@ -42,6 +43,7 @@ def test_a_passage_quotes_by_offsets_of_the_document() -> None:
 
 def test_an_answer_as_json_has_the_fields_of_the_contract() -> None:
     assert json.loads(json.dumps(ANSWER.as_dict())) == {
+        "id": "a1",
         "question": "How wide?",
         "standalone_question": "How wide is the wheel?",
         "status": "answered",

@@ -3,8 +3,23 @@
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 
-from rag.types import Answer, AnswerSentence, Citation, Hit, Passage, Place, Sentence
-from ui.render import Span, Turn, marked, render_key, render_notice, render_sources, render_turn
+from rag.types import (
+    Answer,
+    AnswerSentence,
+    Citation,
+    Considered,
+    Hit,
+    Judged,
+    Message,
+    ModelCall,
+    Passage,
+    Place,
+    Sentence,
+    Term,
+    Trace,
+    Weighed,
+)
+from ui.render import Span, Turn, marked, render_key, render_notice, render_sources, render_turn, trace_html
 
 TEXT = "# Bees\n\nA hive has one queen. She lives for four years. Drones die in autumn."
 HIVE = Passage(
@@ -303,3 +318,47 @@ def test_a_lone_surrogate_can_be_sent() -> None:
 
 def test_no_notice_is_no_element() -> None:
     assert render_notice("") == ""
+
+
+def test_why_this_answer_shows_each_stage_and_nothing_unescaped() -> None:
+    harm = "<b>&"
+    trace = Trace(
+        id="a1",
+        asked="2026-01-02T03:04:05+00:00",
+        question="How many queens?",
+        standalone_question="How many queens?",
+        search_text=f"How many queens? {harm}",
+        language="en",
+        search_language="en",
+        sources=(harm,),
+        terms=(Term(harm, 2.13),),
+        found=7,
+        candidates=(Considered(harm, harm, 8, 29, f"{harm} A hive", 0.512, {"dense": 2}, "sent"),),
+        gate=0.25,
+        evidence=(
+            Weighed("bees.md", 8, 29, f"A hive has one queen. {harm}", 0.61, 6),
+            Weighed("bees.md", 56, 77, f"Drones die in autumn. {harm}", 0.2, 5, "worth"),
+        ),
+        evidence_budget=200,
+        calls=(ModelCall((Message("user", harm),), 61, f"One. {harm}", 3, 2.0, first_s=1.0),),
+        check=0.914,
+        least_check=0.7,
+        judged=(Judged(f"One. {harm}", "supported", (1,), 0.83),),
+        status="answered",
+        reason=None,
+        model="tiny",
+        timings={"total_s": 3.1},
+        fingerprint="f",
+    )
+    html = trace_html(trace)
+    assert "<b>" not in html
+    why = Tree(html).open[0].one("details", "fn-why")
+    assert why.one("summary").text == "Why this answer"
+    cells = [cell.text for cell in why.all("td")]
+    for shown in ("0.51", "dense #2", "read by the model", "cut: worth too little", "0.83", "6"):
+        assert shown in cells
+    assert "61 prompt tokens · 2.00 s · 2 tokens/s" in html
+    assert "probability of 0.91; at least 0.7" in html
+    assert why.one("pre").text == f"user: {harm}\n\nreply: One. {harm}"
+    assert "fn-why" not in render_turn(Turn("How many queens?", answer=ANSWER), 1)
+    assert "fn-why" in render_turn(Turn("How many queens?", answer=ANSWER, trace=trace), 1)

@@ -94,7 +94,7 @@ def advance(turn: Turn, item: Event | Exception) -> Turn:
         case Delta():
             return replace(turn, text=turn.text + item.text)
         case Done():
-            return replace(turn, answer=item.answer)
+            return replace(turn, answer=item.answer, trace=item.trace)
         case RagError():
             return replace(turn, failure=str(item))
         case _:

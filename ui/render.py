@@ -4,12 +4,12 @@ Every element of turn n has its number in its id or in data-turn: page.js leads 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
-from rag.types import Answer, AnswerSentence, Citation, Hit, Passage, Reason, Support
+from rag.types import Answer, AnswerSentence, Citation, Fate, Hit, LeftOut, ModelCall, Passage, Reason, Support, Trace
 
 SHOWN = 3  # uncited passages that stand open; the rest are folded
 
@@ -26,6 +26,18 @@ REASONS: Mapping[Reason, str] = {
     "contradicted": "The documents say something other than what the question takes for granted.",
 }
 
+FATES: Mapping[Fate, str] = {
+    "sent": "read by the model",
+    "not_sent": "no sentence of it was worth reading",
+    "duplicate": "says the same as a better one",
+    "not_fetched": "not among the first",
+}
+CUTS: Mapping[LeftOut, str] = {
+    "duplicate": "says the same as a better one",
+    "worth": "worth too little",
+    "budget": "over the budget",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -36,6 +48,7 @@ class Turn:
     passages: tuple[Hit, ...] | None = None  # None: the search is not done
     text: str = ""
     answer: Answer | None = None
+    trace: Trace | None = None
     failure: str | None = None
     stopped: bool = False
 
@@ -111,7 +124,9 @@ def _body(turn: Turn, number: int, waited_s: float) -> str:
     if turn.failure is not None:
         return _failure(turn.failure)
     if turn.answer is not None:
-        return _refusal(turn.answer) if turn.answer.status == "not_in_documents" else _answer(turn.answer, number)
+        refused = turn.answer.status == "not_in_documents"
+        said = _refusal(turn.answer) if refused else _answer(turn.answer, number)
+        return said + (trace_html(turn.trace) if turn.trace else "")
     if turn.stopped:
         return _draft(turn.text) + f'<p class="fn-status">{_stopped(turn)}</p>'
     if turn.text:
@@ -356,6 +371,81 @@ def _join(*parts: str) -> str:
 
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def trace_html(trace: Trace) -> str:
+    """Why this answer: the way from the question to the last check, folded."""
+    t = trace
+    only = f" in {', '.join(t.sources)}" if t.sources else ""
+    words = ", ".join(f"{_esc(term.word)} {term.rarity:.1f}" for term in t.terms)
+    sent = [e for e in t.evidence if e.cut is None]
+    cut = [e for e in t.evidence if e.cut is not None]
+    parts = [
+        _part("Searched for", f"<p>{_esc(t.search_text + only)}</p><p>Rarity of the words: {words}</p>"),
+        _part(
+            f"The best of {_count(t.found, 'passage')} found",
+            _table(
+                ("Score", "Ranks", "Passage", ""),
+                (
+                    (
+                        f"{c.score:.2f}",
+                        ", ".join(f"{_esc(name)} #{rank}" for name, rank in c.ranks.items()),
+                        f"<code>{_esc(c.source)}</code> {_esc(c.begins)}…",
+                        FATES[c.fate],
+                    )
+                    for c in t.candidates
+                ),
+            )
+            + f"<p>A best score under {t.gate:g} counts as off topic.</p>",
+        ),
+        _part(
+            f"Evidence: {sum(e.tokens for e in sent)} of at most {_count(t.evidence_budget, 'token')}",
+            _table(
+                ("Score", "Tokens", "Sentence", ""),
+                (
+                    (f"{e.score:.2f}", str(e.tokens), _esc(e.text), f"cut: {CUTS[e.cut]}" if e.cut else "read")
+                    for e in (*sent, *cut)
+                ),
+            ),
+        ),
+        *(_part(f"Call {n} of the model", _call(call)) for n, call in enumerate(t.calls, 1)),
+        _part(
+            "Checks",
+            (f"<p>{_esc(_sure(t))}</p>" if t.check is not None else "")
+            + _table(
+                ("Support", "Score", "Sentence"),
+                ((MARKS[j.support][1], "" if j.score is None else f"{j.score:.2f}", _esc(j.text)) for j in t.judged),
+            ),
+        ),
+        _part("Timings", f"<p>{_join(*(f'{_esc(name)} {value:g}' for name, value in t.timings.items()))}</p>"),
+    ]
+    return f'<details class="fn-why"><summary>Why this answer</summary>{"".join(parts)}</details>'
+
+
+def _sure(t: Trace) -> str:
+    return (
+        f"The evidence answers the question with a probability of {t.check:.2f}; at least {t.least_check:g} is asked."
+    )
+
+
+def _call(call: ModelCall) -> str:
+    cost = [f"{_count(call.prompt_tokens, 'prompt token')}", f"{call.total_s:.2f} s"]
+    cost += [f"probability of yes {call.probability:.3f}"] if call.probability is not None else []
+    cost += [f"{call.tokens_per_s:.0f} tokens/s"] if call.tokens_per_s else []
+    said = "\n\n".join(f"{message.role}: {message.content}" for message in call.messages)
+    reply = f"\n\nreply: {call.reply}" if call.reply else ""
+    return f'<p>{_join(*cost)}</p><pre tabindex="0" dir="auto">{_esc(said + reply)}</pre>'
+
+
+def _part(heading: str, body: str) -> str:
+    return f"<section><h4>{_esc(heading)}</h4>{body}</section>"
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The cells are HTML."""
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if body else ""
 
 
 def _esc(text: str) -> str:

@@ -3,10 +3,13 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from rag.errors import LoadError
 from rag.readers.common import Raw, author_of, line_of, starts_of, title_of, whole
+
+PDFIUM = Lock()  # to be held while pdfium works: it must not in two threads at a time
 
 
 def read_pdf(data: bytes, source: str) -> list[Raw]:
@@ -14,7 +17,7 @@ def read_pdf(data: bytes, source: str) -> list[Raw]:
     import pypdfium2
 
     try:
-        with pypdfium2.PdfDocument(data) as pdf:
+        with PDFIUM, pypdfium2.PdfDocument(data) as pdf:
             meta = pdf.get_metadata_dict(skip_empty=True)
             pages = [page.get_textpage().get_text_bounded() for page in pdf]
             pictures = [i + 1 for i, page in enumerate(pages) if not page.strip() and _has_picture(pdf[i])]
