@@ -1,6 +1,6 @@
 """The answer endpoint: `create_app(rag)` is the whole HTTP interface but for the chat page."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from http import HTTPMethod
 from importlib.metadata import version
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.routing import Match, Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
 from rag.http.access import Access, caller_of
@@ -148,8 +148,8 @@ def create_app(
     def unknown(request: Request) -> None:
         """Before the chat page is asked, which is mounted behind and has answers of its own."""
         scope: Scope = {**request.scope, "path_params": {}}
-        near = [r for r in app.routes if isinstance(r, Route) and r.include_in_schema]
-        routes = [r for r in near if r.matches(scope)[0] is not Match.NONE]
+        near = [route for route in _flat(app.routes) if route.include_in_schema]
+        routes = [route for route in near if route.matches(scope)[0] is not Match.NONE]
         if not routes:
             raise HTTPException(404, f"There is no {request.url.path}; /docs lists what there is.")
         allowed = ", ".join(sorted({method for route in routes for method in route.methods or ()}))
@@ -179,6 +179,15 @@ class _Inside:
 
     def text(self, source: str) -> str:
         return self._opened().text(source)
+
+
+def _flat(routes: Iterable[BaseRoute]) -> Iterator[Route]:
+    """Also the routes of included routers."""
+    for route in routes:
+        if isinstance(route, Route):
+            yield route
+        elif router := getattr(route, "original_router", None):
+            yield from _flat(router.routes)
 
 
 def _starting(rag: Rag | Opening) -> bool:

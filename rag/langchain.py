@@ -38,7 +38,7 @@ def answerer(client: Caller) -> Runnable[str | dict[str, Any], dict[str, Any]]:
     """Takes a question, or {question, history, sources} as in POST /v1/answer; gives the answer, as JSON has it."""
 
     def answer(asked: str | dict[str, Any]) -> dict[str, Any]:
-        body = {"question": asked} if isinstance(asked, str) else asked
+        body: dict[str, Any] = {"question": asked} if isinstance(asked, str) else asked
         history = [Message(turn["role"], turn["content"]) for turn in body.get("history", ())]
         for name, data in client.stream(body["question"], history, body.get("sources", ())):
             if name == "done":

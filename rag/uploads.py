@@ -23,7 +23,7 @@ from rag.readers.common import OLE
 
 FOLDER = "uploads"  # in RAG_HOME
 NAME_BYTES = 180
-HEAD_BYTES = 4096
+HEAD_BYTES, BLOCK_BYTES = 4096, 1 << 20
 INCOMING, PENDING = ".incoming-", ".pending-"
 PACKED = (ARCHIVE, ".docx", ".epub", ".pptx", ".xlsx")
 PDF, ZIP = b"%PDF-", (b"PK\x03\x04", b"PK\x05\x06")
@@ -86,9 +86,11 @@ def keep(home: Path, name: str, file: BinaryIO, max_bytes: int) -> Path:
 def same_content(rag: Rag, file: BinaryIO) -> str | None:
     """The source of a document that was made of the very same bytes."""
     file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    while block := file.read(BLOCK_BYTES):
+        digest.update(block)
     file.seek(0)
-    return next((d.source for d in rag.documents() if d.sha256 == digest), None)
+    return next((d.source for d in rag.documents() if d.sha256 == digest.hexdigest()), None)
 
 
 def bring_in(rag: Rag, paths: Sequence[Path], progress: Callable[[Progress], None] = lambda _: None) -> IngestReport:

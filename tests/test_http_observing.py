@@ -9,10 +9,11 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from rag.api import create_app
+from rag.api import create_app, streams_of
 from rag.http.observing import log, log_to
 from rag.pipeline import Rag
 from tests.test_api import problem
+from tests.test_page import chromium, served
 
 QUESTION = {"question": "Who built the lighthouse on Farrow Point?"}
 
@@ -71,7 +72,7 @@ def test_an_unexpected_error_is_in_the_log_with_where_it_came_from(
     assert lines[1]["status"] == 500
 
 
-def test_the_figures_count_requests_answers_and_what_is_indexed(client: TestClient) -> None:
+def test_the_figures_count_requests_answers_and_what_is_indexed(client: TestClient, rag: Rag) -> None:
     client.post("/v1/answer", json=QUESTION)
     client.post("/v1/answer", json=QUESTION)
     client.post("/v1/answer", json={})
@@ -85,7 +86,7 @@ def test_the_figures_count_requests_answers_and_what_is_indexed(client: TestClie
     assert found["footnote_answers_total answered"] == 2
     assert found["footnote_answer_tokens_total"] > 10
     assert found["footnote_first_token_seconds_count"] == found["footnote_search_seconds_count"] == 2
-    assert (found["footnote_documents"], found["footnote_passages"]) == (2, 3)
+    assert (found["footnote_documents"], found["footnote_passages"]) == rag.index.counts()
     assert (found["footnote_answers_running"], found["footnote_questions_waiting"]) == (0, 0)
 
 
@@ -104,3 +105,22 @@ def test_refusals_have_them_too(client: TestClient) -> None:
     assert refused.status_code == 403
     assert refused.headers["x-request-id"]
     assert refused.headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.page
+def test_the_page_works_within_the_policy(rag: Rag) -> None:
+    from ui.app import mount
+
+    app = create_app(rag)
+    mount(app, streams_of(app))
+    with served(app) as address, chromium() as browser:
+        page = browser.new_page()
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        page.goto(address)
+        page.locator("#fn-box textarea").fill(QUESTION["question"])
+        page.locator("#fn-box textarea").press("Enter")
+        page.get_by_text("Edna Marsh in 1887").first.wait_for(timeout=30_000)
+        page.goto(f"{address}/docs")
+        page.get_by_text("/v1/answer/stream").wait_for(timeout=30_000)
+    assert [text for text in said if "Content Security Policy" in text or "violates" in text] == []

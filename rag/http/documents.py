@@ -130,7 +130,7 @@ def routes(opened: Callable[[], Rag]) -> APIRouter:
         summary="Brings files in; with wait=true it answers when they are indexed",
         dependencies=[needs("write")],
         status_code=202,
-        responses={200: {"description": "wait=true: the job has ended"}} | documented(400, 413, 415, 422, 429, 507),
+        responses=documented(400, 413, 415, 422, 429, 507) | {200: {"description": "wait=true: the job has ended"}},
         openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}},
     )
     async def upload(request: Request, wait: Annotated[bool, Query()] = False) -> Response:

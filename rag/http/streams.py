@@ -24,7 +24,7 @@ Named = tuple[str, dict[str, Any]]  # an event's name and data
 
 class Streams(Protocol):
     def stream(
-        self, question: str, history: Sequence[Message], sources: Sequence[str], user: str
+        self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = (), user: str = "page"
     ) -> Iterator[Event]: ...
 
 
