@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.dataset import Case, Gold
-from eval.folding import contains, fold
+from rag.folding import contains, fold
 from rag.types import Answer, Citation, Passage
 
 Measure = Callable[[Case, Answer], float | None]  # None: does not apply
@@ -168,11 +168,14 @@ def _average(values: NDArray[np.float64], average: Average) -> NDArray[np.float6
 def interval(
     statistic: Callable[[NDArray[np.int64]], NDArray[np.float64]], n: int, seed: int = 0
 ) -> tuple[float, float]:
-    """95% percentile interval. `statistic` takes drawn places, shape (rows, n), and gives one value a row."""
+    """95% percentile interval. `statistic` takes drawn places, shape (rows, n), and gives one value a row.
+
+    It is nan where a draw has none; such draws are left out.
+    """
     generator = np.random.default_rng(seed)
     # In blocks of 100 rows: a public set has a thousand questions and more.
     drawn = [statistic(generator.integers(0, n, size=(100, n))) for _ in range(RESAMPLES // 100)]
-    low, high = np.percentile(np.concatenate(drawn), [2.5, 97.5])
+    low, high = np.nanpercentile(np.concatenate(drawn), [2.5, 97.5])
     return float(low), float(high)
 
 

@@ -97,7 +97,11 @@ def html_report(run: Run) -> str:
         f"<details><summary>All {len(run.rows)} questions</summary>{_all_rows(run.rows)}</details>",
     ]
     body = "\n".join(part for part in parts if part)
-    title = f"Evaluation of {run.origin.model}"
+    return page(f"Evaluation of {run.origin.model}", body)
+
+
+def page(title: str, body: str) -> str:
+    """A whole HTML page in the look of the reports. `body` is HTML already."""
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
     return f'<!doctype html>\n<html lang="en"><head>{head}<style>{_CSS}</style></head>\n<body>{body}</body></html>\n'
 
@@ -175,7 +179,7 @@ def _measures(run: Run) -> str:
         for name, value in run.summary.items()
     ]
     note = "<p class='note'>Means, and medians for times, with 95% bootstrap intervals over the questions.</p>"
-    return _grid(("Measure", "Value", "95% interval", "n"), rows) + note
+    return grid(("Measure", "Value", "95% interval", "n"), rows) + note
 
 
 def _comparison(comparison: Comparison) -> str:
@@ -187,7 +191,7 @@ def _comparison(comparison: Comparison) -> str:
         cells = (_shown(name, d.before), _shown(name, d.after), change, interval, str(d.n), mark)
         rows.append((f"<b>{escape(name)}</b>", *cells))
     names = (escape(comparison.before), escape(comparison.after))
-    table = _grid(("Measure", *names, "Change", "95% interval", "n", ""), rows)
+    table = grid(("Measure", *names, "Change", "95% interval", "n", ""), rows)
     return f"<h2>Against {names[0]}</h2>{table}<p class='note'>{escape(_paired(comparison))}</p>"
 
 
@@ -202,10 +206,10 @@ def _stages(rows: Sequence[Row]) -> str:
         )
         name = f"<b>{escape(stage)}</b><span>{escape(STAGES[stage])}</span>"
         shown.append((name, str(len(at)), examples))
-    return "<h2>Where it went wrong</h2>" + _grid(("Stage", "n", "Examples"), shown)
+    return "<h2>Where it went wrong</h2>" + grid(("Stage", "n", "Examples"), shown)
 
 
-def _grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of cells that are HTML already; every column but the first is set to the right."""
     head = "".join(f"<th scope='col'>{cell}</th>" for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
@@ -267,24 +271,24 @@ def _all_rows(rows: Sequence[Row]) -> str:
         question = f"<b>{escape(row.id)}</b><span class='question'>{escape(row.question)}</span>"
         answer = f"<span class='answer'>{escape(row.text or row.error or '')}</span>"
         body.append((question, escape(row.type), answer, escape(row.status or "error"), *values))
-    return _grid(("Question", "Type", "Answer", "Status", *map(escape, names)), body)
+    return grid(("Question", "Type", "Answer", "Status", *map(escape, names)), body)
 
 
 def _figures(run: Run) -> str:
     timings = {name: _known(run.rows, name) for name in TIMINGS}
     timings = {name: values for name, values in timings.items() if values}
-    figures = [_figure("Right answers and right refusals by type of question", _plot_types(run.by_type))]
+    figures = [figure("Right answers and right refusals by type of question", _plot_types(run.by_type))]
     if timings:
-        figures.append(_figure("Seconds each question took; the line is the median", _plot_timings(timings)))
+        figures.append(figure("Seconds each question took; the line is the median", _plot_timings(timings)))
     if len(curve := risk_coverage(run.rows)) > 1:
         caption = "Share of answers that are wrong, by share of the questions answered, surest answers first"
-        figures.append(_figure(caption, plot_curve(curve, "answered, percent", "wrong, percent", "risk")))
+        figures.append(figure(caption, plot_curve(curve, "answered, percent", "wrong, percent", "risk")))
     if run.comparison is not None and (rates := _rates(run.comparison)):
-        figures.append(_figure("Change in percentage points, with 95% intervals", _plot_changes(rates)))
+        figures.append(figure("Change in percentage points, with 95% intervals", _plot_changes(rates)))
     return f"<section class='figures'>{''.join(figures)}</section>"
 
 
-def _figure(caption: str, svg: str) -> str:
+def figure(caption: str, svg: str) -> str:
     named = svg.replace("<svg", f"<svg role='img' aria-label='{escape(caption)}'", 1)
     return f"<figure>{named}<figcaption>{escape(caption)}</figcaption></figure>"
 

@@ -46,7 +46,9 @@ eval_app = typer.Typer(
 app.add_typer(documents_app, name="documents")
 app.add_typer(eval_app, name="eval")
 bench_app = typer.Typer(
-    rich_markup_mode=None, help="Measure search and answers on public question sets.", no_args_is_help=True
+    rich_markup_mode=None,
+    help="Measure search, answers and the support check on public question sets.",
+    no_args_is_help=True,
 )
 app.add_typer(bench_app, name="bench")
 keys_app = typer.Typer(rich_markup_mode=None, help="Keys of the endpoint and the page.", no_args_is_help=True)
@@ -54,6 +56,15 @@ app.add_typer(keys_app, name="keys")
 doctor_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 app.add_typer(doctor_app, name="doctor")
 
+FLAGS = {
+    "order": "speaks to a model",
+    "citation": "wants to be cited",
+    "marker": "sign of a chat template",
+    "turn": "looks like a chat",
+    "hidden": "hidden text",
+    "invisible": "invisible characters",
+    "spelled": "spelled out letter by letter",
+}
 HISTORY_FORM = '[{"role": "user" or "assistant", "content": "…"}, …]'
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -63,6 +74,7 @@ def ingest(
     paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders.", show_default=False)] = None,
     prune: Annotated[bool, typer.Option(help="Remove documents under PATHS whose files are gone.")] = False,
     sample: Annotated[bool, typer.Option("--sample", help="Bring in the sample corpus.")] = False,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the folders until Ctrl-C, prune as well.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -75,14 +87,16 @@ def ingest(
             raise InputError(f"No such file or folder: {path}", "paths")
         if watch and not path.expanduser().is_dir():
             raise InputError(f"{path} is a file; --watch follows folders: name the one that it is in.", "paths")
-    show = _print_json if as_json else _print_ingest
+    if watch and dry:
+        raise InputError("--watch goes on until Ctrl-C, --dry-run does nothing: choose one.", "watch")
+    show = _print_json if as_json else _print_dry if dry else _print_ingest
     if watch:
         with _caller() as caller, contextlib.suppress(KeyboardInterrupt):
             _follow(caller, paths, show)
         _say("Stopped following.")
         return
     with _caller() as caller, _progress("Reading") as report:
-        result = caller.ingest(paths, prune, report)
+        result = caller.ingest(paths, prune, report, dry=dry)
     show(result)
     raise typer.Exit(SOME_FAILED if result["failed"] else 0)
 
@@ -144,6 +158,8 @@ def documents(context: typer.Context, as_json: Json = False) -> None:
         return
     for d in found:
         print(f"{d['source']}  {d['title']}  ({d['passages']} passages, {d['characters']:,} characters)")
+        for flag in d["flags"]:
+            print(f"    {FLAGS[flag['kind']]}: {flag['quote']}")
     if not found:
         _say("Nothing is indexed yet: `rag ingest PATH` first.")
 
@@ -303,6 +319,60 @@ def bench_retrieval(
         print_retrieval(results, Console(width=wide), command=command, embedder=settings.embedder)
 
 
+@bench_app.command("support")
+def bench_support(
+    paths: Annotated[list[Path], typer.Argument(help="Files of pairs; folders with corpus.jsonl and rated answers.")],
+    limit: Annotated[int | None, typer.Option(help="Only this many pairs or answers of each.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="What the sample of --limit is drawn with.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """How well the support check tells what the evidence says from what it does not."""
+    from rich.console import Console
+
+    from eval.bench_support import print_support, support, support_as_json
+
+    with _progress("Checking", unit="sets") as report:
+        results = []
+        for done, path in enumerate(paths):
+            report(done, len(paths), path.name)
+            results += support(path, limit, seed)
+    if as_json:
+        _print_json(support_as_json(results))
+    else:
+        wide = None if sys.stdout.isatty() else 140
+        print_support(results, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]))
+
+
+@bench_app.command("redteam")
+def bench_redteam(
+    file: Annotated[Path, typer.Argument(help="Questions; the documents lie beside it in the folder of its name.")],
+    limit: Annotated[int | None, typer.Option(help="Only this many questions.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="What the sample of --limit is drawn with.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Whether documents that give orders are obeyed, and whether they can still be asked."""
+    from rich.console import Console
+
+    from eval.bench_redteam import print_redteam, redteam, redteam_as_json
+
+    settings = _settings()
+    with _progress("Starting", unit="steps") as report:
+        result = redteam(
+            file,
+            settings,
+            limit=limit,
+            seed=seed,
+            resume=resume,
+            progress=lambda now, done, n: report(done, n, now),
+        )
+    if as_json:
+        _print_json(redteam_as_json(result, file.stem))
+    else:
+        wide = None if sys.stdout.isatty() else 140
+        print_redteam(result, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]), model=settings.llm)
+
+
 @bench_app.command("peers")
 def bench_peers(
     dirs: Annotated[list[Path], typer.Argument(help="Folders with documents/ or corpus.jsonl, and questions.jsonl.")],
@@ -375,6 +445,48 @@ def bench_answers(
     if failed:
         _say(f"{failed} questions failed: see {rows}. --resume asks them again.")
     raise typer.Exit(FAILED if failed else 0)
+
+
+@app.command()
+def calibrate(
+    questions: Annotated[Path, typer.Argument(help="Questions on your index, some that it does not answer.")],
+    max_false_refusal: Annotated[
+        float, typer.Option(help="Largest share of answerable questions that may be refused.", min=0, max=1)
+    ] = 0.12,
+    write: Annotated[bool, typer.Option("--write", help="Put the thresholds into rag.toml.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Page with the plot; default: calibration.html in RAG_HOME.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Choose the thresholds RAG_GATE and RAG_CHECK, under which questions are refused."""
+    from rich.console import Console
+
+    from eval.calibration import calibrate as chosen_on
+    from eval.calibration import print_calibration, probes, write_page
+    from eval.dataset import load_cases
+    from rag.config import write_settings
+
+    cases = load_cases(questions)
+    settings = _settings()
+    # Nothing is refused before the check and everything at it: no answer is written.
+    with _eval_rag(questions, gate=0.0, check=1.0) as rag, _progress("Asking", unit="questions") as report:
+        found = []
+        for probe in probes(cases, lambda case: rag.ask(case.question, case.history)):
+            found.append(probe)
+            report(len(found), len(cases), "")
+    result = chosen_on(found, max_false_refusal, settings.gate, settings.check)
+    page = out or settings.home / "calibration.html"
+    write_page(result, page, questions.name)
+    if as_json:
+        _print_json(result.as_dict())
+    else:
+        print_calibration(result, Console())
+        _say(f"Plot: {page}")
+    if write:
+        thresholds = {"gate": result.chosen.gate, "check": result.chosen.check}
+        _say(f"Written to {write_settings(settings.home, thresholds)}.")
+        for name in ("RAG_GATE", "RAG_CHECK"):
+            if os.environ.get(name):
+                _say(f"{name} is set in the environment and goes before rag.toml.")
 
 
 @app.command()
@@ -558,13 +670,16 @@ def _follow(caller: "Caller", paths: list[Path], show: Callable[[dict[str, Any]]
 
 
 @contextlib.contextmanager
-def _eval_rag(questions: Path | None) -> "Iterator[Rag]":
-    """The user's index for the user's questions; for the sample's, the sample in a temporary home."""
+def _eval_rag(questions: Path | None, **changed: float) -> "Iterator[Rag]":
+    """The user's index for the user's questions; for the sample's, the sample in a temporary home.
+
+    `changed`: settings with other values.
+    """
     import tempfile
 
     from rag.pipeline import Rag
 
-    settings = _settings()
+    settings = _settings().model_copy(update=changed)
     if questions:
         with Rag.open(settings) as rag:
             yield rag
@@ -669,6 +784,14 @@ def _print_sources(answer: dict[str, Any]) -> None:
             _say(f"{s['support'].capitalize()}: {s['text']}")
     for note in answer["notes"]:
         _say(note)
+
+
+def _print_dry(result: dict[str, Any]) -> None:
+    for done, what in (("added", "add"), ("updated", "update"), ("removed", "remove")):
+        for source in result[done]:
+            print(f"{what:8}{source}")
+    _print_ingest(result)
+    _say("Nothing was changed: this was a dry run.")
 
 
 def _print_ingest(result: dict[str, Any]) -> None:

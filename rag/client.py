@@ -36,7 +36,7 @@ class Caller(Protocol):
     def trace(self, answer_id: str) -> dict[str, Any]: ...
     def remove(self, sources: Sequence[str]) -> None: ...
     def ingest(
-        self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None
+        self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None, dry: bool = False
     ) -> dict[str, Any]: ...
     def diagnose(self, question: str, expected: str) -> dict[str, Any]: ...
     def close(self) -> None: ...
@@ -87,9 +87,11 @@ class Local:
         self.rag.remove(sources)
 
     def ingest(
-        self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None
+        self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None, dry: bool = False
     ) -> dict[str, Any]:
-        done = self.rag.ingest(paths, prune=prune, only=only, progress=lambda p: report(p.done, p.total, p.path))
+        done = self.rag.ingest(
+            paths, prune=prune, only=only, dry=dry, progress=lambda p: report(p.done, p.total, p.path)
+        )
         return done.as_dict()
 
     def diagnose(self, question: str, expected: str) -> dict[str, Any]:
@@ -145,9 +147,10 @@ class Client:
         self._call("DELETE", "/v1/documents", params={"source": list(sources)})
 
     def ingest(
-        self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None
+        self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None, dry: bool = False
     ) -> dict[str, Any]:
         body: dict[str, Any] = {"paths": [str(path.expanduser().absolute()) for path in paths], "prune": prune}
+        body["dry_run"] = dry
         body["only"] = None if only is None else sorted(map(str, only))
         for name, data in self._events("/v1/ingest", body):
             if name == "done":

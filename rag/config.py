@@ -1,6 +1,7 @@
 """Settings, made once at the edge. Only this module reads the environment."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,6 +79,28 @@ def explain_settings(environ: Mapping[str, str] | None = None, **arguments: Any)
         Origin(name, getattr(settings, name), origins.get(name, "default"), field.description or "")
         for name, field in Settings.model_fields.items()
     ]
+
+
+def write_settings(home: Path, values: Mapping[str, float]) -> Path:
+    """Sets lines of `rag.toml`, the others kept. Raises ConfigError."""
+    path = home / "rag.toml"
+    _read_toml(path)  # what cannot be read is not written over
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    for name, value in values.items():
+        line = f"{name} = {value}"
+        at = next((i for i, old in enumerate(lines) if re.match(rf"\s*{name}\s*=", old)), None)
+        if at is None:
+            lines.append(line)
+        else:
+            lines[at] = line
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        aside = path.with_suffix(".part")
+        aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        aside.replace(path)
+    except OSError as error:
+        raise ConfigError(f"Cannot write {path}: {error.strerror}.", "rag.toml") from error
+    return path
 
 
 def _load(environ: Mapping[str, str], arguments: Mapping[str, Any]) -> tuple[Settings, dict[str, str]]:

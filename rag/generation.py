@@ -4,17 +4,19 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from rag.chunking import plain, split_sentences
 from rag.errors import ModelError
 from rag.retrieval import content_stems
-from rag.types import Evidence, Message
+from rag.screening import disarmed, gives_orders
+from rag.types import Evidence, Message, Passage
 
 if TYPE_CHECKING:
     import tiktoken
 
-PROMPT_VERSION = 2
+PROMPT_VERSION = 3
 NOT_FOUND = "NOT FOUND"
 KEPT = 0.5  # least share of a question's words that its rewrite keeps
 NEW_WORDS = 1  # most that it may bring in: a word in another form, never a fact
@@ -79,14 +81,35 @@ def translate_question_messages(question: str, language: str) -> list[Message]:
 
 
 def passages_block(evidence: Sequence[Evidence]) -> str:
-    """The evidence by document, the best document and sentence first; each document under its title."""
-    by_source: dict[str, list[Evidence]] = {}
+    """The evidence by document, each under its title, the best first; neighbours stand together, as in the text."""
+    by_source: dict[str, list[list[Evidence]]] = {}
     for e in evidence:
-        by_source.setdefault(e.passage.source, []).append(e)
+        runs = by_source.setdefault(e.passage.source, [])
+        run = next((run for run in runs if any(_neighbours(e, other) for other in run)), None)
+        if run is None:
+            runs.append([e])
+        else:
+            run.append(e)
     blocks = []
-    for group in by_source.values():
-        blocks.append("\n".join([f"[{group[0].passage.title}]", *(plain(e.text) for e in group)]))
+    for runs in by_source.values():
+        lines = [" ".join(disarmed(plain(e.text)) for e in sorted(run, key=lambda e: e.start)) for run in runs]
+        blocks.append("\n".join([f"[{_title(runs[0][0].passage)}]", *lines]))
     return "Passages:\n" + "\n\n".join(blocks)
+
+
+def _neighbours(a: Evidence, b: Evidence) -> bool:
+    if a.passage != b.passage:
+        return False
+    starts = [s.start for s in a.passage.sentences]
+    return abs(starts.index(a.start) - starts.index(b.start)) == 1
+
+
+def _title(passage: Passage) -> str:
+    """A title that gives orders is not read either: the name of the file stands for it, where that is one."""
+    for name in (passage.title, PurePosixPath(passage.source).stem):
+        if not gives_orders(name):
+            return disarmed(name)
+    return "Document"
 
 
 def as_question(reply: str, question: str, history: Sequence[Message]) -> str | None:

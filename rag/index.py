@@ -20,7 +20,7 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from rag.chunking import CHUNKER_VERSION
 from rag.errors import ConfigError, DiskFullError, InUseError, StoreError
-from rag.types import Document, Passage, Sentence
+from rag.types import Document, Flag, Passage, Sentence
 
 FORMAT = 2
 CANDIDATES = 100  # of each list, before fusion
@@ -64,6 +64,13 @@ CREATE TABLE passages (
 CREATE INDEX passages_document ON passages (document);
 CREATE TABLE pending (id INTEGER PRIMARY KEY);
 """
+FLAGS = """
+CREATE TABLE IF NOT EXISTS flags (
+    document INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
+    kind TEXT NOT NULL, start INTEGER NOT NULL, "end" INTEGER NOT NULL, quote TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS flags_document ON flags (document);
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +96,11 @@ class Stored:
     sha256: str
     path: str
     root: str
+    flags: tuple[Flag, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("source", "title", "passages", "characters", "sha256")}
+        data = {name: getattr(self, name) for name in ("source", "title", "passages", "characters", "sha256")}
+        return data | {"flags": [asdict(flag) for flag in self.flags]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +145,23 @@ class Index:
             "SELECT source, title, (SELECT count(*) FROM passages p WHERE p.document = d.id), characters, sha256, path, root"
             " FROM documents d ORDER BY source"
         )
-        return [Stored(*row) for row in rows]
+        flags: dict[str, list[Flag]] = {}
+        for source, *flag in self._select(
+            'SELECT d.source, f.kind, f.start, f."end", f.quote FROM flags f JOIN documents d ON d.id = f.document'
+            " ORDER BY f.rowid"
+        ):
+            flags.setdefault(source, []).append(Flag(*flag))
+        return [replace(Stored(*row), flags=tuple(flags.get(row[0], ()))) for row in rows]
 
     def text(self, source: str) -> str | None:
         rows = self._select("SELECT text FROM documents WHERE source = ?", (source,))
         return rows[0][0] if rows else None
+
+    def stored(self, source: str) -> list[tuple[Passage, NDArray[np.float32]]]:
+        """The passages of a document with their vectors, as in Entry."""
+        sql = "SELECT p.id FROM passages p JOIN documents d ON d.id = p.document WHERE d.source = ?"
+        ids = [row[0] for row in self._select(sql, (source,))]
+        return [(passage, vectors) for _, passage, vectors in self._passages(ids)]
 
     def counts(self) -> tuple[int, int]:
         """(documents, passages)."""
@@ -316,6 +337,10 @@ class Index:
                 *(len(d.text), json.dumps(d.page_starts)),
             ),
         )
+        self._db.executemany(
+            "INSERT INTO flags VALUES (?, ?, ?, ?, ?)",
+            [(cursor.lastrowid, flag.kind, flag.start, flag.end, flag.quote) for flag in d.flags],
+        )
         for p, matrix in zip(entry.passages, entry.vectors, strict=True):
             spans = np.array([(s.start, s.end) for s in p.sentences], "<i4").tobytes()
             heading = json.dumps(p.heading, ensure_ascii=False)
@@ -403,6 +428,7 @@ class Index:
                 f" or use another RAG_HOME, or delete {self.folder} and ingest again.",
                 "embedder",
             )
+        db.executescript(FLAGS)
         self.collection = manifest["collection"]
         row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'passages'").fetchone()
         pending = db.execute("SELECT max(id) FROM pending").fetchone()[0]

@@ -23,7 +23,8 @@ from rag.readers.office import read_docx, read_pptx
 from rag.readers.pdf import read_pdf
 from rag.readers.tables import read_csv, read_xlsx
 from rag.readers.text import read_ipynb, read_json, read_jsonl, read_text
-from rag.types import Document
+from rag.screening import SHOWN, screen
+from rag.types import Document, Flag
 
 # The first line must look like `key:`, or a text between two rules would count as a header.
 FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?=[^\s:#][^\n:]*:)(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.S)
@@ -287,6 +288,7 @@ def _document(raw: Raw, data: bytes, source: str) -> Document:
         language=_language_code(meta.get("language", "")) or detect_language(body),
         page_starts=raw.page_starts,
         rows=raw.rows,
+        flags=(*(Flag("hidden", 0, 0, " ".join(hidden.split())[:SHOWN]) for hidden in raw.hidden), *screen(raw.text)),
     )
 
 

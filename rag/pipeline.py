@@ -8,10 +8,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from threading import Lock
 
-from rag import generation
+import numpy as np
+from numpy.typing import NDArray
+
+from rag import generation, questions
 from rag.attribution import Match, cite, match, status_of
 from rag.chunking import plain
 from rag.config import Settings
@@ -22,7 +26,8 @@ from rag.loading import Found, Skipped, detect_question_language, missing, parse
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.retrieval import fold_duplicates, rank, select_evidence, words
-from rag.storing import Draft, ahead, cut, embedded
+from rag.screening import SCREENING_VERSION
+from rag.storing import Draft, ahead, cut, embedded, vectors_of
 from rag.tracing import Traced, TraceStore
 from rag.types import (
     QUESTION_CHARACTERS,
@@ -51,6 +56,7 @@ from rag.types import (
 
 BATCH_PASSAGES = 128  # embedded and stored at a time: what Ctrl-C may lose
 DRAFTS_AHEAD = 4  # documents that may wait, read and cut, for the embedder
+KNOWN_PASSAGES = 5000  # of a document whose vectors are looked up when it changes; a larger one is embedded whole
 TRACES = "answers.sqlite"  # in RAG_HOME
 BEGINNING = 160  # characters of a passage that its trace shows
 EXTRACTIVE_SENTENCES = 2
@@ -160,7 +166,7 @@ class Rag:
             s.evidence_tokens,
             s.answer_tokens,
         )
-        parts += (s.gate, s.check, generation.PROMPT_VERSION)
+        parts += (s.gate, s.check, generation.PROMPT_VERSION, SCREENING_VERSION)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
     # -- documents ----------------------------------------------------------------------------------------------
@@ -171,15 +177,17 @@ class Rag:
         *,
         prune: bool = False,
         only: Set[Path] | None = None,
+        dry: bool = False,
         progress: Callable[[Progress], None] = lambda _: None,
     ) -> IngestReport:
         """Brings files and folders into the index; what has not changed is left alone.
 
         `prune` removes documents under `paths` whose files are gone. A bad file is reported and the rest goes on.
         `only`: of what lies under `paths`, nothing but these files, and what is in these folders, is looked at.
+        `dry`: says what would be done, and does nothing. A file that has moved is not embedded again.
         Raises InputError for a path that does not exist, StoreError, ModelError; what was stored before then stands.
         """
-        return _Ingest(self, progress).run(paths, prune, only)
+        return _Ingest(self, progress, dry=dry).run(paths, prune, only)
 
     def documents(self) -> list[Stored]:
         return self.index.documents()
@@ -314,6 +322,8 @@ class _Asking:
         self.timings: dict[str, float] = {}
         self.ranked: list[Hit] = []
         self.hits: list[Hit] = []
+        self.parts: tuple[str, ...] = ()
+        self.missing: str | None = None  # the part that the documents do not answer
         self.evidence: list[Evidence] = []
         self.aside: list[tuple[Evidence, LeftOut]] = []
         self.judged: list[Judged] = []
@@ -324,6 +334,7 @@ class _Asking:
     def run(self) -> Iterator[Event]:
         only = self.rag._resolve(self.sources)  # first: where nothing can be searched, no model is asked
         self.understood = self.rag._understand(self.question, self.history, self.llm)
+        self.parts = questions.parts(self.understood.query)
         started = time.perf_counter()
         self._retrieve(self.understood, only)
         self.timings["search_s"] = time.perf_counter() - started
@@ -334,17 +345,34 @@ class _Asking:
         yield from self._extract() if self.llm is None else self._generate(self.llm, self.understood.query)
 
     def _retrieve(self, understood: Understood, only: Sequence[str] | None) -> None:
-        self.ranked = self.rag._ranked(understood, only)
+        """Each part of a question that joins several is searched for on its own, and has its share of the evidence."""
+        asked = [understood.query] if len(self.parts) == 1 else [understood.query, *self.parts]
+        rankings = [self.rag._ranked(replace(understood, query=query), only) for query in asked]
+        self.ranked = _joined(rankings)
         self.hits = _best(self.ranked, self.settings.passages)
         self.rarity = self.rag.index.rarity(words(understood.query))
-        self.evidence = select_evidence(
-            self.hits,
-            understood.query,
-            self.rarity,
-            self.settings.evidence_tokens,
-            generation.count_tokens,
-            lambda evidence, why: self.aside.append((evidence, why)),
-        )
+        left_out: dict[tuple[str, int], tuple[Evidence, LeftOut]] = {}
+        chosen = []
+
+        def aside(evidence: Evidence, why: LeftOut) -> None:
+            left_out.setdefault(_place(evidence), (evidence, why))
+
+        for part, ranking in zip(self.parts, rankings[-len(self.parts) :], strict=True):
+            hits = _best(ranking, self.settings.passages)
+            found = select_evidence(
+                hits,
+                part,
+                self.rarity,
+                self.settings.evidence_tokens // len(self.parts),
+                generation.count_tokens,
+                aside,
+            )
+            chosen.append(found)
+            shown, read = {hit.passage for hit in self.hits}, {e.passage for e in found}
+            self.hits += [hit for hit in hits if hit.passage in read - shown]
+        by_place = {_place(e): e for turn in zip_longest(*chosen) for e in turn if e}  # the best of each part first
+        self.evidence = list(by_place.values())
+        self.aside = [cut for place, cut in left_out.items() if place not in by_place]
 
     def _extract(self) -> Iterator[Event]:
         if not self.evidence or self.evidence[0].score < EXTRACTIVE_SCORE:
@@ -357,14 +385,10 @@ class _Asking:
         yield self._done()
 
     def _generate(self, llm: LLM, query: str) -> Iterator[Event]:
-        started = time.perf_counter()
-        sure = llm.yes_probability(generation.check_messages(query, self.evidence))
-        self.timings["check_s"] = time.perf_counter() - started
-        if sure is not None:
-            self.timings["check"] = sure
-            if sure < self.settings.check:
-                yield self._refuse("not_stated")
-                return
+        query, sure = self._answerable(llm, query)
+        if not query:
+            yield self._refuse("not_stated")
+            return
         with closing(llm.stream(generation.answer_messages(query, self.evidence, may_refuse=sure is None))) as chunks:
             for piece in generation.pieces(chunks):
                 if generation.says_not_found(piece.sentence or ""):
@@ -374,6 +398,28 @@ class _Asking:
                 else:
                     yield from self._say(piece, query)
         yield self._done()
+
+    def _answerable(self, llm: LLM, query: str) -> tuple[str, float | None]:
+        """(what of the question the evidence answers, how sure the model is of the whole); the rest is `missing`."""
+        started = time.perf_counter()
+        sure = self._sure(llm, query)
+        if sure is not None:
+            self.timings["check"] = sure
+        answered = query
+        if sure is not None and sure < self.settings.check:
+            found = (
+                [p for p in self.parts if (self._sure(llm, p) or 0.0) >= self.settings.check]
+                if len(self.parts) > 1
+                else []
+            )
+            open_parts = [part for part in self.parts if part not in found]
+            answered = " ".join(found) if open_parts else query
+            self.missing = " ".join(open_parts) or None
+        self.timings["check_s"] = time.perf_counter() - started
+        return answered, sure
+
+    def _sure(self, llm: LLM, question: str) -> float | None:
+        return llm.yes_probability(generation.check_messages(question, self.evidence))
 
     def _say(self, piece: generation.Piece, query: str) -> Iterator[Event]:
         """Words as they come; the marks follow when the sentence is finished and has been matched."""
@@ -422,10 +468,10 @@ class _Asking:
         if status not in ("answered", "partial"):
             return self._refuse("not_stated")
         text = " ".join(sentence.text + _marks(sentence) for sentence in self.sentences)
-        return self._finished(self._answer(text, "answered" if status == "answered" else "partial"))
+        return self._finished(self._answer(text, "partial" if self.missing or status == "partial" else "answered"))
 
     def _refuse(self, reason: Reason) -> Done:
-        self.sentences, self.citations = [], []
+        self.sentences, self.citations, self.missing = [], [], None
         text = generation.refusal(self.understood.language)
         return self._finished(replace(self._answer(text, "not_in_documents"), reason=reason))
 
@@ -442,6 +488,7 @@ class _Asking:
             model=self.rag.model,
             timings={name: round(value, 3) for name, value in self.timings.items()},
             fingerprint=self.rag.fingerprint,
+            missing=self.missing,
             notes=self.notes,
             id=self.id,
         )
@@ -504,8 +551,10 @@ class _Ingest:
     batches, one stores the batch before. What is unchanged, new or gone is decided in the first.
     """
 
-    def __init__(self, rag: Rag, progress: Callable[[Progress], None]) -> None:
-        self.rag, self.progress = rag, progress
+    def __init__(self, rag: Rag, progress: Callable[[Progress], None], *, dry: bool) -> None:
+        self.rag, self.progress, self.dry = rag, progress, dry
+        self.by_sha256: dict[str, Stored] = {}
+        self.before: dict[str, str] = {}  # source -> stored source that has the same or nearly the same text
         self.by_path: dict[str, list[Stored]] = {}
         self.by_source: dict[str, Stored] = {}
         for stored in rag.documents():
@@ -572,9 +621,15 @@ class _Ingest:
         self.batch, self.gone, self.waiting = [], [], []
         if not batch and not gone:
             return
-        entries = embedded(batch, self.rag.embedder) if batch else []
+        entries = [] if self.dry or not batch else embedded(batch, self.rag.embedder, self._known(batch))
         self._stored()
-        self.storing = self.store.submit(self.rag.index.replace, entries, gone), waiting
+        self.storing = self.store.submit(self.rag.index.replace, entries, [] if self.dry else gone), waiting
+
+    def _known(self, batch: Sequence[Draft]) -> dict[str, NDArray[np.float32]]:
+        """The vectors of the documents that these change, move or copy: only what is new is embedded."""
+        index, embedder = self.rag.index, self.rag.embedder
+        olds = {self.before[s]: None for draft in batch if (s := draft.document.source) in self.before}
+        return {text: vector for old in olds for text, vector in vectors_of(index.stored(old), embedder).items()}
 
     def _stored(self) -> None:
         """Waits until the batch before is stored. Raises what kept it from that."""
@@ -592,9 +647,10 @@ class _Ingest:
                 self.outcome["unchanged"].append(known[0].source)
                 return
             aside: list[Skipped] = []  # of the members of an archive
-            documents = parse(data, found.path.suffix, self._source(found), aside)
-            if len(documents) != 1 or documents[0].source != self._source(found):  # records of one file
-                documents = [replace(d, source=self._free(d.source, found)) for d in documents]
+            source = self._source(found, sha256(data))
+            documents = parse(data, found.path.suffix, source, aside)
+            if len(documents) != 1 or documents[0].source != source:  # records of one file
+                documents = [replace(d, source=self._free(d.source, found, d.sha256)) for d in documents]
         except LoadError as error:
             self.failed.append(Failure(str(found.path), str(error)))
             return
@@ -604,9 +660,15 @@ class _Ingest:
         if gone := tuple(k.source for k in known if k.source not in kept):
             yield _Gone(gone)
         for document in documents:
-            if not self._changed(document):
+            if not self._changed(document, found):
                 self.outcome["unchanged"].append(document.source)
                 continue
+            if old := self.by_source.get(document.source) or self.by_sha256.get(document.sha256):
+                if old.passages <= KNOWN_PASSAGES:
+                    self.before[document.source] = old.source
+                if old.source != document.source and missing(Path(old.path)):  # it has moved
+                    self._forget(old)
+                    yield _Gone((old.source,))
             try:
                 yield self._cut(document, found)
             except LoadError as error:  # one bad record of a file fails alone
@@ -630,11 +692,11 @@ class _Ingest:
         ]
         return _Gone(tuple(gone))
 
-    def _changed(self, document: Document) -> bool:
+    def _changed(self, document: Document, found: Found) -> bool:
         old = self.by_source.get(document.source)
-        return old is None or old.sha256 != document.sha256
+        return old is None or (old.sha256, old.path) != (document.sha256, str(found.path))
 
-    def _source(self, found: Found) -> str:
+    def _source(self, found: Found, digest: str) -> str:
         """The name relative to the folder given; where another file has it, behind as many folder names as it takes."""
         if (
             (known := self.by_path.get(str(found.path)))
@@ -642,22 +704,44 @@ class _Ingest:
             and known[0].source.endswith(found.path.name)
         ):
             return known[0].source
-        return self._free(found.name, found)
+        return self._free(found.name, found, digest)
 
-    def _free(self, name: str, found: Found) -> str:
+    def _free(self, name: str, found: Found, digest: str) -> str:
         parts = list(found.root.parts)
         while (other := self.by_source.get(name)) and other.path != str(found.path) and parts:
+            if other.sha256 == digest and missing(Path(other.path)):  # the same document, moved
+                return name
             name = f"{parts.pop()}/{name}"
         return name
 
+    def _forget(self, stored: Stored) -> None:
+        del self.by_source[stored.source], self.by_sha256[stored.sha256]
+        self.by_path[stored.path] = [k for k in self.by_path[stored.path] if k.source != stored.source]
+
     def _remember(self, stored: Stored) -> None:
-        self.by_source[stored.source] = stored
+        if (old := self.by_source.get(stored.source)) and old.path != stored.path:
+            self.by_path[old.path] = [k for k in self.by_path[old.path] if k.source != old.source]
+        self.by_source[stored.source] = self.by_sha256[stored.sha256] = stored
         known = [k for k in self.by_path.get(stored.path, []) if k.source != stored.source]
         self.by_path[stored.path] = [*known, stored]
 
 
 def _best(ranked: Sequence[Hit], k: int) -> list[Hit]:
     return fold_duplicates(ranked[: 2 * k])[:k]
+
+
+def _joined(rankings: Sequence[Sequence[Hit]]) -> list[Hit]:
+    """One ranking of several; a passage has the best of its scores."""
+    best: dict[tuple[str, int], Hit] = {}
+    for hit in (hit for ranking in rankings for hit in ranking):
+        place = hit.passage.source, hit.passage.start
+        if place not in best or hit.score > best[place].score:
+            best[place] = hit
+    return sorted(best.values(), key=lambda hit: -hit.score)
+
+
+def _place(evidence: Evidence) -> tuple[str, int]:
+    return evidence.passage.source, evidence.start
 
 
 def _weighed(e: Evidence, cut: LeftOut | None = None) -> Weighed:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rag.chunking import plain
 from rag.index import Candidate
+from rag.screening import asks_about_orders, gives_orders
 from rag.types import Evidence, Hit, LeftOut, Place
 
 WORTH_READING = 0.7  # share of the best sentence's score; what is worth less costs time and misleads a small model
@@ -160,9 +161,11 @@ def select_evidence(
 ) -> list[Evidence]:
     """The best sentences of the hits within `budget` tokens as `count` counts them, in the order of their scores.
 
+    Sentences that give orders to a model are left out, unless the question is about such orders.
+
     `aside` is told of every sentence that is left out, and why.
 
-    The best one is read whatever its size. A sentence is worth its own cosine, the score of its passage, and the share
+    The best one is read whatever its size, its neighbours where they fit. A sentence is worth its own cosine, the score of its passage, and the share
     of the question's rarity that it holds.
     """
     asked = {stem(w): rarity.get(w, 0.0) for w in words(question)}
@@ -176,23 +179,44 @@ def select_evidence(
             score = 0.4 * cosine + 0.4 * hit.score + 0.2 * overlap
             scored.append(Evidence(hit.passage, sentence.start, sentence.end, text, score))
     scored.sort(key=lambda e: -e.score)
+    if not asks_about_orders(question):
+        for evidence in (orders := [e for e in scored if gives_orders(e.text)]):
+            aside(evidence, "order")
+        scored = [e for e in scored if e not in orders]
     chosen: list[Evidence] = []
     seen: set[str] = set()
     full: LeftOut | None = None  # why nothing more is read
-    for evidence in scored:
+    beside = _beside(scored)
+    for evidence in [*scored[:1], *beside, *(e for e in scored[1:] if e not in beside)]:
         key = " ".join(words(evidence.text))
         if key in seen or not key:
             aside(evidence, "duplicate")
             continue
         size = 0 if full else count(plain(evidence.text))
-        if chosen and not full and evidence.score < WORTH_READING * scored[0].score:
-            full = "worth"
-        elif chosen and not full and size > budget:
-            full = "budget"
+        if evidence in beside and size > budget:
+            aside(evidence, "budget")
+            continue
+        if chosen and not full and evidence not in beside:
+            worth = evidence.score >= WORTH_READING * scored[0].score
+            full = "worth" if not worth else "budget" if size > budget else None
         if full:
             aside(evidence, full)
             continue
         seen.add(key)
         budget -= size
         chosen.append(evidence)
-    return chosen
+    return sorted(chosen, key=lambda e: -e.score)
+
+
+def _beside(scored: Sequence[Evidence]) -> list[Evidence]:
+    """The sentences before and after the best one: they say whom its pronouns mean, and often go on with what it began.
+
+    A row of a table needs none: each is read behind its headers.
+    """
+    if not scored or scored[0].passage.rows:
+        return []
+    best = scored[0]
+    sentences = best.passage.sentences
+    at = next(i for i, s in enumerate(sentences) if s.start == best.start)
+    near = {s.start for s in sentences[max(at - 1, 0) : at + 2]} - {best.start}
+    return [e for e in scored if e.passage == best.passage and e.start in near]

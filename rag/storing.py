@@ -1,10 +1,13 @@
 """From a document to what the store keeps: cut into passages, embedded, handed on."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from queue import Empty, Queue
 from threading import Event, Thread
 from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rag.chunking import chunk, embedded_text, plain
 from rag.errors import LoadError
@@ -35,8 +38,13 @@ def cut(document: Document, path: str, root: str, embedder: Embedder, passage_to
     return Draft(document, path, root, passages, [embedded_text(p, embedder.count_tokens, limit) for p in passages])
 
 
-def embedded(cuts: Sequence[Draft], embedder: Embedder) -> list[Entry]:
-    """All in one go, each distinct text once: overlapping passages share sentences. Raises ModelError."""
+def embedded(
+    cuts: Sequence[Draft], embedder: Embedder, known: Mapping[str, NDArray[np.float32]] | None = None
+) -> list[Entry]:
+    """All in one go, each distinct text once: overlapping passages share sentences. Raises ModelError.
+
+    `known`: vectors of texts that were embedded before.
+    """
     texts = [
         text
         for c in cuts
@@ -44,7 +52,10 @@ def embedded(cuts: Sequence[Draft], embedder: Embedder) -> list[Entry]:
         for text in (words, *(plain(passage.quote(s)) for s in passage.sentences))
     ]
     distinct = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    vectors = embedder.embed_documents(list(distinct))
+    known = known or {}
+    if missing := [text for text in distinct if text not in known]:
+        known = {**known, **dict(zip(missing, embedder.embed_documents(missing), strict=True))}
+    vectors = np.stack([known[text] for text in distinct])
     entries, at = [], 0
     for c in cuts:
         matrices = []
@@ -54,6 +65,17 @@ def embedded(cuts: Sequence[Draft], embedder: Embedder) -> list[Entry]:
             at += size
         entries.append(Entry(c.document, c.path, c.root, c.passages, matrices, c.words))
     return entries
+
+
+def vectors_of(
+    stored: Iterable[tuple[Passage, NDArray[np.float32]]], embedder: Embedder
+) -> dict[str, NDArray[np.float32]]:
+    """What `embedded` would look up in `known`, of passages that are stored with their vectors."""
+    found: dict[str, NDArray[np.float32]] = {}
+    for passage, matrix in stored:
+        found[embedded_text(passage, embedder.count_tokens, embedder.max_tokens)] = matrix[0]
+        found.update((plain(passage.quote(s)), row) for s, row in zip(passage.sentences, matrix[1:], strict=True))
+    return found
 
 
 def ahead(items: Iterable[T], size: int) -> Generator[T]:

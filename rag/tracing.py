@@ -24,7 +24,12 @@ FATES = {
     "duplicate": "says the same as a better one",
     "not_fetched": "not among the first",
 }
-CUTS = {"duplicate": "says the same as a better one", "worth": "worth too little", "budget": "over the token budget"}
+CUTS = {
+    "duplicate": "says the same as a better one",
+    "worth": "worth too little",
+    "budget": "over the token budget",
+    "order": "speaks to a model",
+}
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, trace TEXT NOT NULL);
 """

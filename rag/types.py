@@ -10,7 +10,8 @@ Status = Literal["answered", "partial", "not_in_documents"]
 Support = Literal["quoted", "supported", "partial", "unsupported"]
 Reason = Literal["off_topic", "not_stated", "contradicted"]
 Fate = Literal["sent", "not_sent", "duplicate", "not_fetched"]
-LeftOut = Literal["duplicate", "worth", "budget"]
+LeftOut = Literal["duplicate", "worth", "budget", "order"]
+FlagKind = Literal["order", "citation", "marker", "turn", "hidden", "invisible", "spelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,19 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Flag:
+    """A place in a document that speaks to a model, or that its reader does not see.
+
+    start == end: it was left out of the text, and `quote` is all there is of it.
+    """
+
+    kind: FlagKind
+    start: int
+    end: int
+    quote: str
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """One source file as text. `text` never changes after loading."""
 
@@ -42,6 +56,7 @@ class Document:
     language: str = "en"
     page_starts: tuple[int, ...] = ()  # offset of the first character of each page; empty: no pages
     rows: tuple[Row, ...] = ()  # each one line of `text`; empty: no spreadsheet
+    flags: tuple[Flag, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

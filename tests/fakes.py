@@ -44,7 +44,7 @@ class FakeEmbedder:
 
 
 class FakeLLM:
-    """Says `reply` word by word, or what `reply(messages)` returns; `yes` is its probability of yes.
+    """Says `reply` word by word, or what `reply(messages)` returns; `yes` is its probability of yes, or gives it by the prompt.
 
     `prompts` keeps the messages of every stream; `closed_early` counts streams that were closed before their end.
     """
@@ -55,7 +55,7 @@ class FakeLLM:
         self,
         reply: str | Callable[[Sequence[Message]], str] = "NOT FOUND",
         *,
-        yes: float | None = 1.0,
+        yes: float | Callable[[str], float] | None = 1.0,
         error: RagError | None = None,
     ) -> None:
         self.reply, self.yes, self.error = reply, yes, error
@@ -76,7 +76,7 @@ class FakeLLM:
                 self.closed_early += 1
 
     def yes_probability(self, messages: Sequence[Message]) -> float | None:
-        return self.yes
+        return self.yes(messages[-1].content) if callable(self.yes) else self.yes
 
     def wait(self) -> None:
         pass

@@ -184,7 +184,7 @@ def test_documents_are_listed_and_their_text_is_the_one_that_offsets_point_into(
 ) -> None:
     documents = client.get("/v1/documents").json()["documents"]
     assert [d["source"] for d in documents] == ["lighthouse.md", "mill.txt"]
-    assert set(documents[0]) >= {"source", "title", "passages", "characters", "sha256", "size"}
+    assert set(documents[0]) >= {"source", "title", "passages", "characters", "sha256", "flags", "size"}
     assert documents[0]["size"] == (corpus / "lighthouse.md").stat().st_size
     text = (corpus / "lighthouse.md").read_text(encoding="utf-8")
     passages = client.post("/v1/search", json={"query": "the", "k": 100, "sources": ["lighthouse.md"]}).json()[

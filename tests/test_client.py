@@ -86,6 +86,7 @@ def test_the_same_call_gives_the_same_result_in_this_process_and_over_http(rag: 
             caller.ingest([corpus], False, lambda *now: seen.append(now)),
             seen,
             caller.ingest([corpus], False, lambda *_: None, {corpus / "mill.txt"}),
+            caller.ingest([corpus], True, lambda *_: None, dry=True),
         ]
         caller.remove(["new.txt"])
         results.append(caller.documents())

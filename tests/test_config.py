@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.config import explain_settings, load_settings
+from rag.config import explain_settings, load_settings, write_settings
 from rag.errors import ConfigError, InputError
 
 
@@ -116,3 +116,14 @@ def test_the_key_is_not_shown() -> None:
     assert "sesame" not in repr(settings)
     assert settings.llm_api_key is not None
     assert settings.llm_api_key.get_secret_value() == "sesame"
+
+
+def test_settings_are_written_beside_what_stands_there(tmp_path: Path) -> None:
+    path = write_settings(tmp_path / "new", {"gate": 0.3})
+    path.write_text("passages = 5  # few\n gate = 0.1\n", encoding="utf-8")
+    write_settings(tmp_path / "new", {"gate": 0.3, "check": 0.65})
+    assert path.read_text(encoding="utf-8") == "passages = 5  # few\ngate = 0.3\ncheck = 0.65\n"
+    path.write_text("what = 1\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="what"):
+        write_settings(tmp_path / "new", {"gate": 0.3})
+    assert path.read_text(encoding="utf-8") == "what = 1\n"

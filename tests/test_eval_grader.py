@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from eval.dataset import Case, gold_problems, load_cases
-from eval.folding import contains, fold
 from eval.metrics import is_correct
+from rag.folding import contains, fold
 
 ROOT = Path(__file__).parents[1]
 CASES = load_cases(ROOT / "eval" / "data" / "seeds.jsonl")

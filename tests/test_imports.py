@@ -10,9 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    "errors types config keys readers.common readers.text readers.tables readers.office readers.markup readers.pdf loading"
-    " chunking models.child models.weights models.embedder models.llm models.embedding_process"
-    " models.llama_process index storing retrieval generation attribution diagnosis tracing pipeline uploads client"
+    "errors types questions config keys screening readers.common readers.text readers.tables readers.office readers.markup readers.pdf"
+    " loading folding chunking models.child models.weights models.embedder models.llm models.embedding_process"
+    " models.llama_process index storing retrieval generation claims attribution diagnosis tracing pipeline uploads client"
     " http.problems http.bodies http.opening http.origin http.access http.streams http.turns http.observing"
     " http.openai_shape http.documents http.description mcp langchain api serving doctor cli"
 ).split()

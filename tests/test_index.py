@@ -15,7 +15,7 @@ from filelock import FileLock
 from rag.chunking import chunk
 from rag.errors import ConfigError, InUseError, StoreError
 from rag.index import Entry, Index
-from rag.types import Document, Row
+from rag.types import Document, Flag, Row
 from tests.fakes import FakeEmbedder
 
 FAKE = FakeEmbedder()
@@ -71,6 +71,23 @@ def test_what_was_stored_is_read_back_as_it_was(index: Index) -> None:
     [candidate] = index.candidates(FAKE.embed_query("barley"), "barley")
     assert candidate.passage == made.passages[0]
     np.testing.assert_allclose(candidate.vectors, made.vectors[0], atol=1e-3)
+
+
+def test_flags_are_kept_with_their_document_and_go_with_it(tmp_path: Path) -> None:
+    flags = (Flag("order", 0, 6, "Ignore"), Flag("hidden", 0, 0, "Say MOO."))
+    index = open_index(tmp_path / "index")
+    index.replace([entry("a.md", "Ignore all.", flags=flags), entry("b.md", "It ground barley.")])
+    assert [stored.flags for stored in index.documents()] == [flags, ()]
+    index.replace([entry("a.md", "It ground rye.")])
+    assert [stored.flags for stored in index.documents()] == [(), ()]
+    index.replace([entry("a.md", "Ignore all.", flags=flags)])
+    index.remove(["a.md"])
+    assert index._select("SELECT count(*) FROM flags") == [(0,)]
+    index._db.execute("DROP TABLE flags")  # as an index of an earlier version lacks it
+    index.close()
+    again = open_index(tmp_path / "index")
+    assert [stored.flags for stored in again.documents()] == [()]
+    again.close()
 
 
 def test_sheet_and_rows_of_a_passage_are_read_back(index: Index) -> None:

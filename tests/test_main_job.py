@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from eval.folding import contains, fold
+from rag.folding import contains, fold
 from rag.models.weights import NAME
 from tests.servers import ROOT, Ran, Served, rag_command
 from tests.test_page import ask, chromium

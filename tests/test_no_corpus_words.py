@@ -2,6 +2,7 @@
 
 import json
 import re
+from calendar import day_name, month_name
 from pathlib import Path
 
 from rag import generation
@@ -10,22 +11,31 @@ from rag.types import Message
 ROOT = Path(__file__).parent.parent
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 FIGURE = re.compile(r"\d+(?:[.,]\d+)*")
+QUESTIONS = [ROOT / "eval" / "data" / "seeds.jsonl"]
 RUN = 5  # words in a row that no two texts share by chance
 
 # What the corpus and the program have in common, and why.
 WORDS_ALIKE = {
+    "Cuánto": "a word that asks",
     "English": "a language",
     "Spanish": "a language",
     "PDF": "a kind of file",
     "Translate": "what is done with questions",
+    "Western": "a side",
+} | {name: "of the calendar" for name in [*month_name, *day_name]}
+FIGURES_ALIKE = {
+    "2010": "a code point",
+    "2019": "a code point",
+    "130": "exit status of an interrupt",
+    "200": "HTTP status and a default",
+    "230": "a default",
 }
-FIGURES_ALIKE = {"130": "exit status of an interrupt", "200": "HTTP status and a default", "230": "a default"}
 FIGURES_ALIKE_IN_PROMPTS = {"21": "an oak of an invented example"}
 
 
 def corpus() -> str:
     texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "seeds").glob("*.md"))]
-    for path in sorted((ROOT / "eval" / "data").glob("*.jsonl")):
+    for path in QUESTIONS:
         for line in path.read_text(encoding="utf-8").splitlines():
             case = json.loads(line)
             turns = [turn["content"] for turn in case.get("history", [])]

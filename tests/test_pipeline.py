@@ -56,6 +56,92 @@ def write(folder: Path, **files: str) -> Path:
 # -- ingest -------------------------------------------------------------------------------------------------------
 
 
+def embedding(rag: Rag, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that are embedded from here on."""
+    texts: list[str] = []
+    embed = rag.embedder.embed_documents
+
+    def noted(given: Sequence[str]) -> object:
+        texts.extend(given)
+        return embed(given)
+
+    monkeypatch.setattr(rag.embedder, "embed_documents", noted)
+    return texts
+
+
+def test_a_file_that_has_moved_is_not_embedded_again(rag: Rag, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedded = embedding(rag, monkeypatch)
+    before = rag.search("barley", 1)[0]
+    (corpus / "old").mkdir()
+    (corpus / "mill.txt").rename(corpus / "old" / "watermill.txt")
+    report = rag.ingest([corpus])
+    assert outcome(report) == {
+        "added": ("old/watermill.txt",),
+        "unchanged": ("lighthouse.md",),
+        "removed": ("mill.txt",),
+    }
+    assert embedded == []
+    after = rag.search("barley", 1)[0]
+    assert after.passage.source == "old/watermill.txt"
+    assert (after.passage.text, after.ranks) == (before.passage.text, before.ranks)
+    assert after.score == pytest.approx(before.score, abs=1e-3)
+    assert outcome(rag.ingest([corpus], prune=True)) == {"unchanged": ("lighthouse.md", "old/watermill.txt")}
+
+
+def test_a_folder_that_has_moved_keeps_its_names(rag: Rag, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedded = embedding(rag, monkeypatch)
+    corpus.rename(corpus.parent / "archive")
+    report = rag.ingest([corpus.parent / "archive"])
+    assert outcome(report) == {"updated": ("lighthouse.md", "mill.txt")}
+    assert embedded == []
+    assert {Path(d.path).parent.name for d in rag.documents()} == {"archive"}
+    assert outcome(rag.ingest([corpus.parent / "archive"], prune=True)) == {"unchanged": ("lighthouse.md", "mill.txt")}
+
+
+def test_a_copy_is_a_document_of_its_own_and_is_not_embedded_again(
+    rag: Rag, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded = embedding(rag, monkeypatch)
+    (corpus / "second.txt").write_bytes((corpus / "mill.txt").read_bytes())
+    assert outcome(rag.ingest([corpus]))["added"] == ("second.txt",)
+    assert embedded == []
+    assert [d.source for d in rag.documents()] == ["lighthouse.md", "mill.txt", "second.txt"]
+
+
+def test_of_a_changed_file_only_what_is_new_is_embedded(
+    rag: Rag, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded = embedding(rag, monkeypatch)
+    text = (corpus / "lighthouse.md").read_text(encoding="utf-8").replace("He kept a goat.", "He kept two goats.")
+    (corpus / "lighthouse.md").write_text(text, encoding="utf-8")
+    assert outcome(rag.ingest([corpus]))["updated"] == ("lighthouse.md",)
+    assert [" ".join(t.split()[-8:]) for t in embedded] == [
+        "keeper was Tomas Rell. He kept two goats.",
+        "He kept two goats.",
+    ]
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(
+    rag: Rag, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (corpus / "mill.txt").write_text("The mill is a museum.", encoding="utf-8")
+    (corpus / "inn.txt").write_text("The inn has nine rooms.", encoding="utf-8")
+    (corpus / "empty.txt").write_bytes(b"")
+    (corpus / "lighthouse.md").unlink()
+    embedded = embedding(rag, monkeypatch)
+    before = [(d.source, d.sha256) for d in rag.documents()]
+    said = rag.ingest([corpus], prune=True, dry=True)
+    assert embedded == []
+    assert [(d.source, d.sha256) for d in rag.documents()] == before
+    assert outcome(said) == {
+        "added": ("inn.txt",),
+        "updated": ("mill.txt",),
+        "removed": ("lighthouse.md",),
+        "failed": ("empty.txt",),
+    }
+    assert rag.ingest([corpus], prune=True) == said
+
+
 def test_new_files_are_added_and_a_second_run_does_nothing(empty: Rag, corpus: Path) -> None:
     assert outcome(empty.ingest([corpus])) == {"added": ("lighthouse.md", "mill.txt")}
     assert outcome(empty.ingest([corpus])) == {"unchanged": ("lighthouse.md", "mill.txt")}
@@ -323,6 +409,27 @@ def test_what_the_model_doubts_is_refused_before_a_word_is_written(rag: Rag) -> 
     assert streamed(events) == ""
     assert llm.prompts == []
     assert answer_of(events).passages
+
+
+def test_what_is_answered_of_a_question_with_two_parts_is_answered_and_the_rest_is_named(rag: Rag) -> None:
+    says(rag, BUILT, yes=lambda prompt: 0.1 if "goat" in prompt.rpartition("\n")[2] else 0.9)
+    answer = rag.ask("Who built the lighthouse on Farrow Point, and what was the name of its goat?")
+    assert (answer.status, answer.missing) == ("partial", "what was the name of its goat?")
+    assert [c.quote for c in answer.citations] == ["The lighthouse on Farrow Point was built by Edna Marsh in 1887."]
+
+
+def test_a_question_no_part_of_which_is_answered_is_refused(rag: Rag) -> None:
+    says(rag, BUILT, yes=0.1)
+    answer = rag.ask("Who built the lighthouse on Farrow Point, and what was the name of its goat?")
+    assert (answer.status, answer.missing, answer.reason) == ("not_in_documents", None, "not_stated")
+
+
+def test_each_part_of_a_question_has_its_share_of_the_evidence(rag: Rag) -> None:
+    llm = says(rag, BUILT)
+    rag.ask("Who was the first keeper of the lighthouse, and how large was the wheel of the mill at Lindal?")
+    prompt = llm.prompts[-1][-1].content
+    assert "The first keeper was Tomas Rell." in prompt
+    assert "Its wheel measured 6 metres across." in prompt
 
 
 @pytest.mark.parametrize("reply", ["NOT FOUND", "NOT FOUND.", "not found", "Bees visit lavender in summer."])

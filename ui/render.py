@@ -36,6 +36,7 @@ CUTS: Mapping[LeftOut, str] = {
     "duplicate": "says the same as a better one",
     "worth": "worth too little",
     "budget": "over the budget",
+    "order": "speaks to a model",
 }
 
 

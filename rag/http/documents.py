@@ -40,6 +40,7 @@ class IngestRequest(BaseModel):
     model_config = STRICT
     paths: list[Text] = Field(description="absolute paths on this machine")
     prune: bool = False
+    dry_run: bool = Field(default=False, description="say what would be done, and do nothing")
     only: list[Text] | None = Field(
         default=None, description="of what lies under the paths, only these files and folders"
     )
@@ -231,7 +232,8 @@ def _ingesting(opened: Callable[[], Rag], body: IngestRequest) -> AsyncGenerator
             put(("progress", {"done": p.done, "total": p.total, "path": p.path}))
 
         only = None if body.only is None else set(map(Path, body.only))
-        report = opened().ingest(list(map(Path, body.paths)), prune=body.prune, only=only, progress=progress)
+        paths = list(map(Path, body.paths))
+        report = opened().ingest(paths, prune=body.prune, only=only, dry=body.dry_run, progress=progress)
         put(("done", report.as_dict()))
 
     return from_thread(work)

@@ -43,6 +43,7 @@ class Raw:
     record: bytes | None = None  # the bytes it was read from, else those of the file
     attachments: tuple[tuple[str, bytes], ...] = ()  # (name, data)
     left_out: str = ""  # what of the file could not be read, and the remedy
+    hidden: tuple[str, ...] = ()  # text that a reader of the file does not see; it is not part of `text`
 
 
 def whole_zip(data: bytes, source: str) -> ZipFile:

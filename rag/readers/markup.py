@@ -25,6 +25,7 @@ from rag.readers.common import (
     xml_root,
 )
 from rag.readers.tables import table_lines
+from rag.screening import deceives, hides
 
 
 def read_epub(data: bytes, source: str) -> list[Raw]:
@@ -103,7 +104,7 @@ def _html_blocks(data: bytes | str) -> Iterator[str]:
         run.clear()
 
     def walk(element: Any, mark: str) -> Iterator[str]:
-        if not isinstance(element.tag, str) or element.tag in SILENT:
+        if not isinstance(element.tag, str) or element.tag in SILENT or hides(element.get("style") or ""):
             pass
         elif element.tag == "table":
             yield from flush(mark)
@@ -139,14 +140,32 @@ def read_html(data: bytes, source: str) -> list[Raw]:
     """Main text and title; what surrounds it (menus, banners, share buttons) is left out."""
     import trafilatura
 
-    text = trafilatura.extract(data, output_format="markdown", include_tables=True)
+    shown, hidden = _visible(data)
+    text = trafilatura.extract(shown, output_format="markdown", include_tables=True)
     meta = trafilatura.extract_metadata(data)
     if not text:
         raise LoadError(f"Cannot read {source!r}: no text in this page.")
     text = re.sub(r"(?m)(?:^\|.*\|[ \t]*$\n?)+", _table_as_lines, text).strip()
     if not meta:
-        return [Raw(text)]
-    return [Raw(text, meta.title or "", meta.author or None, meta.sitename or None, meta.date or None)]
+        return [Raw(text, hidden=hidden)]
+    return [Raw(text, meta.title or "", meta.author or None, meta.sitename or None, meta.date or None, hidden=hidden)]
+
+
+def _visible(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """A page without what its styles hide, and of that what is there to deceive."""
+    if not hides(data.decode("latin-1")):
+        return data, ()
+    from lxml import etree, html
+
+    root = html.document_fromstring(data)
+    hidden = []
+    for element in [e for e in root.iter() if isinstance(e.tag, str) and hides(e.get("style") or "")]:
+        text = squeezed(element.text_content())
+        if text and deceives(element.get("style") or "", text):
+            hidden.append(text)
+        if element.tag != "body" and element.getparent() is not None:
+            element.drop_tree()
+    return etree.tostring(root, encoding="utf-8", method="html"), tuple(hidden)
 
 
 def _table_as_lines(table: re.Match[str]) -> str:

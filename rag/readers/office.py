@@ -28,7 +28,33 @@ def read_docx(data: bytes, source: str) -> list[Raw]:
         for relation in document.part.rels.values():
             if relation.reltype == kind and not relation.is_external:
                 blocks += _word_blocks(xml_root(relation.target_part.blob), marks)
-    return [Raw(joined(blocks), title, author, date=date)]
+    return [Raw(joined(blocks), title, author, date=date, hidden=_hidden(document.element.body))]
+
+
+def _hidden(body: Any) -> tuple[str, ...]:
+    """What stands in the file and cannot be seen, one paragraph a line."""
+    found = (
+        "".join(_word_text(run, whole=True) for run in p.iter(f"{W}r") if _is_hidden(run)) for p in body.iter(f"{W}p")
+    )
+    return tuple(text for text in map(squeezed, found) if text)
+
+
+def _is_hidden(run: Any) -> bool:
+    """Marked as hidden, or white on the white page: in tables and boxes a white letter may well stand on a dark ground."""
+    properties = run.find(f"{W}rPr")
+    if properties is None:
+        return False
+    vanish = properties.find(f"{W}vanish")
+    if vanish is not None and vanish.get(f"{W}val") not in ("0", "false"):
+        return True
+    if (_value(properties, "color") or "").upper() != "FFFFFF":
+        return False
+    dark = {f"{W}tbl", f"{W}txbxContent"}
+    grounds = (
+        *properties.iter(f"{W}shd", f"{W}highlight"),
+        *next(run.iterancestors(f"{W}p")).iterfind(f"{W}pPr/{W}shd"),
+    )
+    return not grounds and not any(above.tag in dark for above in run.iterancestors())
 
 
 def _style_marks(styles: Any) -> dict[str, str]:
@@ -113,9 +139,12 @@ def _word_rows(table: Any) -> Iterator[list[str]]:
         yield cells
 
 
-def _word_text(element: Any) -> str:
+def _word_text(element: Any, *, whole: bool = False) -> str:
+    """`whole`: with what is hidden."""
     parts = []
     for child in element:
+        if child.tag == f"{W}r" and not whole and _is_hidden(child):
+            continue
         if child.tag in (f"{W}t", MATH_TEXT):
             parts.append(child.text or "")
         elif child.tag in (f"{W}tab", f"{W}br", f"{W}cr"):

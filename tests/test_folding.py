@@ -1,6 +1,6 @@
 import pytest
 
-from eval.folding import contains, fold
+from rag.folding import contains, fold
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ _ISO_DATE = re.compile(r"\b(\d{4})-(\d{1,2})-(\d{1,2})\b")
 
 
 def fold(text: str) -> str:
-    """The folded words of the text, one space between them: "3 Dec. 2011" becomes "3 december 2011"."""
+    """The folded words of the text, one space between them: "3 Dec. 1911" becomes "3 december 1911"."""
     tokens = _TOKEN.findall(_plain(text))
     return " ".join(_fold_dates(_fold_money(_fold_numbers(tokens))))
 
@@ -278,7 +278,7 @@ def _fold_money(tokens: Sequence[str]) -> list[str]:
 
 
 def _fold_dates(tokens: Sequence[str]) -> list[str]:
-    """Dates as day, month, year, so that "december 2011" and "2011" stay parts of "3 december 2011"."""
+    """Dates as day, month, year, so that "december 1911" and "1911" stay parts of "3 december 1911"."""
     folded: list[str] = []
     at = 0
     while at < len(tokens):

@@ -1,0 +1,30 @@
+"""What a question asks, so far as its words tell. Pure."""
+
+import re
+
+LEAST_WORDS = 4  # a shorter part is a tail ("and for how long?"), not a question of its own
+MOST_PARTS = 3
+ASKING = (
+    r"who|whom|whose|what|which|when|where|why|how"
+    r"|qué|quién|quiénes|cuál|cuáles|cuándo|dónde|adónde|cuánto|cuánta|cuántos|cuántas|cómo"
+)
+BEFORE_ASKING = r"in|on|at|from|to|by|for|of|with|under|en|a|al|de|del|por|con|para|desde|hasta|según"
+SEAM = re.compile(
+    rf",?\s+(?:and|but|y|e|pero)\s+(?=(?:(?:{BEFORE_ASKING})\s+)?(?:{ASKING})\b)|(?<=\?)\s+(?=\S)", re.IGNORECASE
+)
+
+
+def parts(question: str) -> tuple[str, ...]:
+    """The questions that one question joins ("How many …, and which …?"), each with a question mark; itself if it is one.
+
+    A part may lean on what stands before it ("and when did *it* close?"), so none is answered without the whole.
+    """
+    pieces = [piece.strip(" ,;:") for piece in SEAM.split(question)]
+    if not 1 < len(pieces) <= MOST_PARTS or not all(_asks(piece) for piece in pieces):
+        return (question,)
+    return tuple(piece if piece.endswith("?") else f"{piece}?" for piece in pieces)
+
+
+def _asks(text: str) -> bool:
+    said = text.split()
+    return len(said) >= LEAST_WORDS and any(re.fullmatch(ASKING, w.strip("¿,"), re.IGNORECASE) for w in said)
