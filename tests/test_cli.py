@@ -459,7 +459,7 @@ def test_a_key_is_shown_once_listed_without_it_and_revoked(command: Command, hom
 
 def test_documents_are_listed_printed_and_removed(filled: Command, corpus: Path) -> None:
     listed = json.loads(filled("documents", "--json").out)["documents"]
-    assert [set(d) for d in listed] == [{"source", "title", "passages", "characters", "sha256", "flags"}] * 2
+    assert [set(d) for d in listed] == [{"source", "title", "passages", "characters", "sha256", "flags", "size"}] * 2
     assert filled("documents").out.splitlines()[0].startswith("lighthouse.md  The Farrow lighthouse  (")
     text = filled("documents", "text", "lighthouse.md")
     assert text == Ran(0, (corpus / "lighthouse.md").read_text(encoding="utf-8"), "")
