@@ -49,6 +49,7 @@ class Case:
     language: str | None = None
     contexts: tuple[str, ...] = ()
     context_para: Gold | None = None
+    accepted: bool | None = True  # None: a draft that nobody has looked at
 
     def __post_init__(self) -> None:
         if not self.id.strip():
@@ -75,7 +76,8 @@ _CASE = TypeAdapter(Case)
 
 
 def load_cases(path: Path) -> list[Case]:
-    """Reads a question file (UTF-8, with or without a byte-order mark); fields that are not known are passed over.
+    """Reads a question file (UTF-8, with or without a byte-order mark); fields that are not known are passed over, and so are
+    drafts that are not accepted.
 
     Raises InputError that names file, line and field: not JSON, a missing or bad field, an id that occurs twice.
     """
@@ -94,9 +96,14 @@ def load_cases(path: Path) -> list[Case]:
         if case.id in cases:
             raise InputError(f"{path}, line {number}: field id: {case.id!r} occurs twice.", "id")
         cases[case.id] = case
+    accepted = [case for case in cases.values() if case.accepted]
+    if cases and not accepted:
+        raise InputError(
+            f"{path} holds only drafts: accept some with `rag eval init`, or set accepted to true.", "questions"
+        )
     if not cases:
         raise InputError(f"{path} holds no questions.", "questions")
-    return list(cases.values())
+    return accepted
 
 
 def gold_problems(cases: Sequence[Case], texts: Mapping[str, str]) -> list[str]:

@@ -28,6 +28,9 @@ MEANING = {
     "search_s": "median time until the passages are found",
     "first_token_s": "median time until the first word",
     "total_s": "median time until the whole answer",
+    "right_alone": "questions answered right from their gold paragraphs alone",
+    "right_in_noise": "the same among paragraphs of other documents",
+    "follows_change": "answers that follow the document when a figure or name in it is changed",
 }
 
 EXAMPLES = 5  # questions shown for each stage

@@ -47,16 +47,19 @@ def run(
     ask: Callable[[Case], Answer],
     texts: Mapping[str, str],
     trace: Callable[[str], Trace | None] = lambda _: None,
+    more: Callable[[Case], Mapping[str, float | None]] = lambda _: {},
 ) -> Iterator[Row]:
-    """One row a question, as it is answered. A RagError becomes a row with its message, and the run goes on."""
+    """One row a question, as it is answered, with `more` measures. A RagError becomes a row with its message, and the run goes on."""
     named = measures(texts)
     for case in cases:
         try:
             answer = ask(case)
+            added = more(case)
         except RagError as error:
             yield failed_row(case, error, list(named), texts)
             continue
         values = {name: measure(case, answer) for name, measure in named.items()}
+        values |= added
         yield answered_row(case, answer, values, texts, trace(answer.id))
 
 
@@ -71,11 +74,13 @@ def evaluate(
     against: Path | None,
     questions: Path,
     trace: Callable[[str], Trace | None] = lambda _: None,
+    more: Callable[[Case], Mapping[str, float | None]] = lambda _: {},
     progress: bool = True,
 ) -> Run:
     """Runs the cases and writes rows.jsonl (one row as each question ends), summary.json and report.html to `out`.
 
-    `trace`: of the answer with an id, to tell what the model was sent. Raises InputError where `against` is no run or `out` already holds a whole one.
+    `trace`: of the answer with an id, to tell what the model was sent; `more`: further measures of a case.
+    Raises InputError where `against` is no run or `out` already holds a whole one.
     """
     earlier = [] if against is None else read_rows(against)
     if earlier and not {(row.id, row.question) for row in earlier} & {(case.id, case.question) for case in cases}:
@@ -87,7 +92,7 @@ def evaluate(
     except OSError as error:
         raise InputError(f"Cannot write to {out}: {error.strerror}.", "out") from error
     started = time.perf_counter()
-    rows = _run_to_disk(run(cases, ask, texts, trace), len(cases), out / ROWS, progress)
+    rows = _run_to_disk(run(cases, ask, texts, trace, more), len(cases), out / ROWS, progress)
     origin = Origin(
         model=model,
         fingerprint=fingerprint,

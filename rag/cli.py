@@ -213,6 +213,9 @@ def eval_run(
     against: Annotated[Path | None, typer.Option(help="An earlier run to compare with.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for rows, summary and report.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only this many questions, drawn with a fixed seed.", min=1)] = None,
+    robust: Annotated[
+        bool, typer.Option("--robust", help="Ask also among unrelated passages, and of changed ones.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Ask every question of a set and score the answers."""
@@ -223,23 +226,28 @@ def eval_run(
 
     from eval.dataset import load_cases
     from eval.report import print_run
+    from eval.robustness import robustness
     from eval.runner import evaluate
 
     cases = load_cases(questions or SAMPLE_QUESTIONS)
     if limit and limit < len(cases):
         chosen = set(Random(0).sample(range(len(cases)), limit))
         cases = [case for i, case in enumerate(cases) if i in chosen]
-    with _eval_rag(questions) as rag:
+    with contextlib.ExitStack() as stack:
+        rag = stack.enter_context(_eval_rag(questions))
+        texts = {d.source: rag.text(d.source) for d in rag.documents()}
+        more = stack.enter_context(robustness(rag, cases, texts)) if robust else None
         run = evaluate(
             cases,
             lambda case: rag.ask(case.question, case.history),
-            texts={d.source: rag.text(d.source) for d in rag.documents()},
+            texts=texts,
             out=out or Path("eval-runs") / f"{datetime.now():%Y%m%d-%H%M%S}",
             model=rag.model,
             fingerprint=rag.fingerprint,
             against=against,
             questions=questions or SAMPLE_QUESTIONS,
             trace=rag.trace,
+            more=more or (lambda _: {}),
         )
     if as_json:
         _print_json(run.as_dict())
@@ -262,6 +270,47 @@ def eval_compare(a: Path, b: Path, as_json: Json = False) -> None:
     else:
         print_comparison(comparison, Console())
     raise typer.Exit(DROPPED if comparison.dropped else 0)
+
+
+@eval_app.command("init")
+def eval_init(
+    path: Annotated[Path, typer.Argument(help="A file or folder, indexed or not.")],
+    questions: Annotated[int, typer.Option(help="How many.", min=1)] = 20,
+    out: Annotated[Path, typer.Option(help="The question file; what it holds is kept.")] = Path("questions.jsonl"),
+) -> None:
+    """Draft questions from your documents, to be accepted, edited or rejected on a terminal, now or later."""
+    from eval.drafting import counts, draft, places, read_documents, review
+    from rag.models.llm import open_llm
+
+    settings = _settings()
+    accepted, still_open, _ = counts(out)
+    failed: list[str] = []
+    held = accepted + still_open
+    if held < questions:
+        documents, failed = read_documents(path, settings.max_file_mb * 1_000_000)
+        llm = open_llm(settings)
+        if llm is None:
+            raise InputError(
+                "Drafting questions needs a model: `rag weights` brings one, RAG_LLM names another.", "llm"
+            )
+        try:
+            with _progress("Drafting", unit="questions") as report:
+                held = draft(
+                    places(documents), llm, out, questions, settings.check, lambda done, total: report(done, total, "")
+                )
+        finally:
+            llm.close()
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        review(out, input, print)
+    accepted, still_open, rejected = counts(out)
+    _say(f"{out}: {accepted} accepted, {still_open} open, {rejected} rejected.")
+    if held < questions:
+        _say("No more sentences gave a question that its own sentence answers.")
+    if still_open:
+        _say("`rag eval init` again, on a terminal, goes through the open ones; only accepted ones are asked.")
+    for reason in failed:
+        _say(f"Failed {reason}")
+    raise typer.Exit(SOME_FAILED if failed else 0)
 
 
 @eval_app.command("export")

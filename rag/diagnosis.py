@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from rag.chunking import plain
 from rag.retrieval import words
-from rag.types import Answer, Evidence, Hit, Passage, Place
+from rag.types import Answer, Evidence, Hit, LeftOut, Passage, Place
 
 # In the order of the way; `in_answer`: not lost.
 Stage = Literal[
@@ -25,6 +25,11 @@ Stage = Literal[
 ]
 WORD = re.compile(r"[^\W_]+")
 MARKUP = re.compile(r"</?[A-Za-z][^<>\n]{0,200}>|(?<=\])\([^()\s]*\)")  # tags, and where links lead
+REMEDY_OF: dict[LeftOut, str] = {
+    "budget": "Raise RAG_EVIDENCE_TOKENS: better sentences filled the budget.",
+    "worth": "It is worth much less than the best sentence: ask in the words of the sentence.",
+    "duplicate": "Another document says the same, and was chosen.",
+}
 MOST = 0.5  # share of the sentence that must have been sent to count as sent
 
 
@@ -54,6 +59,7 @@ class Journey:
     near: Sequence[Passage]  # what a search for the sentence itself finds
     ranked: Sequence[Hit]  # all candidates of the question, best first
     sent: Sequence[Evidence]  # what was chosen for the model
+    aside: Sequence[tuple[Evidence, LeftOut]]  # what was not, and why
     answer: Answer
     gate: float
     check: float
@@ -213,9 +219,10 @@ def _steps(way: Journey, near: Near | None) -> Iterator[tuple[Stage, Step, str]]
         Step("gate", passed, f"the best score {top:.2f}, RAG_GATE {way.gate:.2f}"),
         ("Lower RAG_GATE: nothing was near enough to ask the model."),
     )
-    sent = any(_covers(place, e.passage.source, e.start, e.end) for place in way.places for e in way.sent)
+    sent = any(_held(way.places, e) for e in way.sent)
+    why = next((why for e, why in way.aside if _held(way.places, e)), None)
     told = f"{'one' if sent else 'none'} of the {len(way.sent)} sentences that were chosen for the model"
-    yield "cut", Step("evidence", sent, told), "Raise RAG_EVIDENCE_TOKENS: better sentences filled the budget."
+    yield "cut", Step("evidence", sent, told if sent or why is None else f"{told} ({why})"), REMEDY_OF[why or "budget"]
     answered = way.answer.status != "not_in_documents"
     sure = way.answer.timings.get("check")
     told = "" if sure is None else f", the check gave {sure:.2f}, RAG_CHECK {way.check:.2f}"
@@ -241,6 +248,10 @@ def _best(way: Journey) -> int | None:
             if any(holds(place, hit.passage) for place in way.places):
                 return rank
     return None
+
+
+def _held(places: Sequence[Place], e: Evidence) -> bool:
+    return any(_covers(place, e.passage.source, e.start, e.end) for place in places)
 
 
 def _within(place: Place, passage: Passage) -> bool:

@@ -249,6 +249,7 @@ class Rag:
             near=near,
             ranked=self._ranked(asking.understood, None),
             sent=asking.evidence,
+            aside=asking.aside,
             answer=done.answer,
             gate=self.settings.gate,
             check=self.settings.check,
@@ -381,7 +382,7 @@ class _Asking:
         for evidence in self.evidence[:EXTRACTIVE_SENTENCES]:
             text = plain(evidence.text)
             yield self._delta(text, opens=True)
-            yield self._delta(self._add(text, text, Match("quoted", (evidence,))))
+            yield self._delta(self._add(text, text, Match("quoted", (evidence,), 1.0)))
         yield self._done()
 
     def _generate(self, llm: LLM, query: str) -> Iterator[Event]:
@@ -455,7 +456,7 @@ class _Asking:
                 self.citations.append(new)
             numbers.append((old or new).number)
         self.sentences.append(AnswerSentence(text, found.support, tuple(numbers)))
-        self.judged.append(Judged(compared, found.support, tuple(numbers)))
+        self.judged.append(Judged(compared, found.support, tuple(numbers), round(found.score, 3)))
         return _marks(self.sentences[-1])
 
     def _delta(self, text: str, *, opens: bool = False) -> Delta:
@@ -506,6 +507,7 @@ class _Asking:
             question=self.question,
             standalone_question=u.standalone,
             search_text=u.query,
+            parts=self.parts,
             language=u.language,
             search_language=u.query_language,
             sources=self.sources,

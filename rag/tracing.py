@@ -138,6 +138,8 @@ def explained(trace: Trace) -> str:
 def _lines(t: Trace) -> Iterator[str]:
     yield f"Why this answer ({t.id})"
     yield f"  Searched for: {t.search_text}" + ("" if t.language == t.search_language else f" ({t.search_language})")
+    if len(t.parts) > 1:
+        yield f"  In parts: {' | '.join(t.parts)}"
     if t.sources:
         yield f"  Only in: {', '.join(t.sources)}"
     yield "  Rarity of its words: " + ", ".join(f"{term.word} {term.rarity:.1f}" for term in t.terms)

@@ -281,6 +281,7 @@ class Trace:
     question: str
     standalone_question: str
     search_text: str  # translated where the documents speak another language
+    parts: tuple[str, ...]  # of a question that joins several; else the search text alone
     language: str  # the asker's
     search_language: str
     sources: tuple[str, ...]  # to which the question was confined; empty: all

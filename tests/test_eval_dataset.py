@@ -111,3 +111,13 @@ def test_gold_that_does_not_fit_the_documents_is_told() -> None:
         "q: a.md ends before the gold span 0-99",
         "q: a.md has other words at 0-3 than the gold quote",
     ]
+
+
+def test_drafts_that_are_not_accepted_are_passed_over(tmp_path: Path) -> None:
+    lines = ('{"id": "a", "question": "A?", "accepted": true}', '{"id": "b", "question": "B?", "accepted": null}')
+    path = tmp_path / "q.jsonl"
+    path.write_text("\n".join([*lines, '{"id": "c", "question": "C?", "accepted": false}']), encoding="utf-8")
+    assert [case.id for case in load_cases(path)] == ["a"]
+    path.write_text(lines[1], encoding="utf-8")
+    with pytest.raises(InputError, match="only drafts: accept some with `rag eval init`"):
+        load_cases(path)

@@ -227,3 +227,19 @@ def test_a_failure_is_put_to_its_stage_with_the_trace_of_its_answer(tmp_path: Pa
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert summary["stages"] == {"not_retrieved": ["builder"], "answered_unanswerable": ["cost"]}
     assert read_rows(tmp_path)[1].stage == "not_retrieved"
+
+
+def test_further_measures_stand_in_rows_and_summary(tmp_path: Path) -> None:
+    done = evaluate(
+        CASES,
+        _answer,
+        texts=TEXTS,
+        out=tmp_path,
+        model="fake",
+        fingerprint="abc",
+        against=None,
+        questions=_questions(tmp_path),
+        more=lambda case: {"right_alone": 1.0 if case.answerable else None},
+        progress=False,
+    )
+    assert (done.summary["right_alone"].value, done.summary["right_alone"].n) == (1.0, 2)

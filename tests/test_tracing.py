@@ -19,6 +19,7 @@ TRACE = Trace(
     question="And when?",
     standalone_question="When was the mill built?",
     search_text="When was the mill built?",
+    parts=("When was the mill built?",),
     language="en",
     search_language="en",
     sources=(),
@@ -61,7 +62,7 @@ def test_a_trace_tells_what_was_searched_read_and_judged(rag: Rag) -> None:
     assert sent[0] in answer.messages[-1].content
     assert answer.prompt_tokens > 20
     assert answer.reply == sent[0]
-    assert [(j.support, j.citations) for j in trace.judged] == [("quoted", (1,))]
+    assert [(j.support, j.citations, j.score) for j in trace.judged] == [("quoted", (1,), 1.0)]
     assert trace.timings["total_s"] > 0
 
 
@@ -166,7 +167,7 @@ def test_the_text_form_names_every_stage(rag: Rag) -> None:
         "Evidence: ",
         "Call 2 of fake-llm: ",
         "probability of 1.000; at least 0.7",
-        "quoted [1] The lighthouse",
+        "quoted 1.00 [1] The lighthouse",
         "Status: answered",
         "total_s",
     ):

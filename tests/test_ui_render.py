@@ -328,6 +328,7 @@ def test_why_this_answer_shows_each_stage_and_nothing_unescaped() -> None:
         question="How many queens?",
         standalone_question="How many queens?",
         search_text=f"How many queens? {harm}",
+        parts=("How many?", harm),
         language="en",
         search_language="en",
         sources=(harm,),
@@ -359,6 +360,7 @@ def test_why_this_answer_shows_each_stage_and_nothing_unescaped() -> None:
         assert shown in cells
     assert "61 prompt tokens · 2.00 s · 2 tokens/s" in html
     assert "probability of 0.91; at least 0.7" in html
+    assert "In parts: How many? | &lt;b&gt;&amp;" in html
     assert why.one("pre").text == f"user: {harm}\n\nreply: One. {harm}"
     assert "fn-why" not in render_turn(Turn("How many queens?", answer=ANSWER), 1)
     assert "fn-why" in render_turn(Turn("How many queens?", answer=ANSWER, trace=trace), 1)

@@ -377,12 +377,13 @@ def _count(n: int, noun: str) -> str:
 def trace_html(trace: Trace) -> str:
     """Why this answer: the way from the question to the last check, folded."""
     t = trace
+    parts_of = f"<p>In parts: {_esc(' | '.join(t.parts))}</p>" if len(t.parts) > 1 else ""
     only = f" in {', '.join(t.sources)}" if t.sources else ""
     words = ", ".join(f"{_esc(term.word)} {term.rarity:.1f}" for term in t.terms)
     sent = [e for e in t.evidence if e.cut is None]
     cut = [e for e in t.evidence if e.cut is not None]
     parts = [
-        _part("Searched for", f"<p>{_esc(t.search_text + only)}</p><p>Rarity of the words: {words}</p>"),
+        _part("Searched for", f"<p>{_esc(t.search_text + only)}</p>{parts_of}<p>Rarity of the words: {words}</p>"),
         _part(
             f"The best of {_count(t.found, 'passage')} found",
             _table(

@@ -11,6 +11,8 @@ from rag.readers.common import Raw, author_of, line_of, starts_of, title_of, who
 
 PDFIUM = Lock()  # to be held while pdfium works: it must not in two threads at a time
 
+INVISIBLE = 3  # text rendering mode of letters that are neither filled nor drawn
+
 
 def read_pdf(data: bytes, source: str) -> list[Raw]:
     """The text in the order of the file, which is column by column and row by row in all that we met."""
@@ -19,7 +21,12 @@ def read_pdf(data: bytes, source: str) -> list[Raw]:
     try:
         with PDFIUM, pypdfium2.PdfDocument(data) as pdf:
             meta = pdf.get_metadata_dict(skip_empty=True)
-            pages = [page.get_textpage().get_text_bounded() for page in pdf]
+            pages, hidden = [], []
+            for page in pdf:
+                text = page.get_textpage()
+                unseen = _unseen(page, text)
+                pages.append(_without(text.get_text_bounded(), unseen))
+                hidden += [" ".join(unseen)] if unseen else []
             pictures = [i + 1 for i, page in enumerate(pages) if not page.strip() and _has_picture(pdf[i])]
     except pypdfium2.PdfiumError as error:
         why = (
@@ -36,7 +43,34 @@ def read_pdf(data: bytes, source: str) -> list[Raw]:
     date = "-".join(made.groups()) if made else None
     left_out = f"pages that are pictures ({', '.join(map(str, pictures))}): run a text recognition" if pictures else ""
     text, author = "\n\n".join(texts), author_of(meta.get("Author"))
-    return [Raw(text, title, author, date=date, page_starts=starts_of(texts), left_out=left_out)]
+    starts = starts_of(texts)
+    return [Raw(text, title, author, date=date, page_starts=starts, left_out=left_out, hidden=tuple(hidden))]
+
+
+def _unseen(page: Any, text: Any) -> list[str]:
+    """What is set in invisible letters. Over a picture that is what a text recognition read in it, and no secret."""
+    from ctypes import create_string_buffer
+
+    from pypdfium2 import raw
+
+    found = []
+    for i in range(raw.FPDFPage_CountObjects(page)):
+        thing = raw.FPDFPage_GetObject(page, i)
+        kind = raw.FPDFPageObj_GetType(thing)
+        if kind == raw.FPDF_PAGEOBJ_IMAGE:
+            return []
+        if kind == raw.FPDF_PAGEOBJ_TEXT and raw.FPDFTextObj_GetTextRenderMode(thing) == INVISIBLE:
+            size = raw.FPDFTextObj_GetText(thing, text, None, 0)
+            letters = create_string_buffer(size)
+            raw.FPDFTextObj_GetText(thing, text, raw.FPDF_WCHAR.from_buffer(letters), size)
+            found.append(whole(letters.raw[: size - 2].decode("utf-16-le", "replace")).strip())
+    return [words for words in found if re.search(r"\w", words)]
+
+
+def _without(text: str, unseen: Sequence[str]) -> str:
+    for words in unseen:
+        text = text.replace(words, "", 1)
+    return text
 
 
 def _has_picture(page: Any) -> bool:
