@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from eval.metrics import Estimate, auroc, estimate, interval
 from rag.attribution import match
 from rag.chunking import split_sentences
-from rag.claims import claims_nothing
+from rag.claims import claims_nothing, read
 from rag.errors import InputError
 from rag.retrieval import words
 from rag.types import Evidence, Passage, Sentence, Support
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 UNFAITHFUL = 2.5  # a mean human rating under this; ratings go from 1 to 4
-NO_CLAIM = 1.0  # score of an answer that only says that it knows nothing, or is polite: there is nothing to be wrong
+NO_CLAIM = 0.5  # score of an answer that only says that it knows nothing, or is polite: neither supported nor wrong
 Item = TypeVar("Item")
 MEASURES = ("changed_caught", "true_kept", "true_supported", "spearman", "auroc")
 
@@ -124,12 +124,12 @@ def rated_measures(texts: Mapping[str, Text], rated: Sequence[Rated]) -> dict[st
 
 
 def answer_score(response: str, evidence: Sequence[Evidence], question: str, rarity: Mapping[str, float]) -> float:
-    """The mean score of the sentences that claim something, each by its number of words."""
+    """The mean score of the sentences that claim something, each by the number of its different words with meaning."""
     scores: list[tuple[float, int]] = []
     for sentence in _sentences(response):
         if not claims_nothing(sentence):
             found = match(sentence, evidence, question=question, rarity=rarity)
-            scores.append((found.score, len(words(sentence))))
+            scores.append((found.score, len(read(sentence).keys)))
     total = sum(length for _, length in scores)
     return sum(score * length for score, length in scores) / total if total else NO_CLAIM
 
@@ -224,10 +224,10 @@ def _read_rated(folder: Path) -> tuple[dict[str, Text], list[Rated]]:
     texts, answers = TypeAdapter(Text), TypeAdapter(Rated)
     found: dict[str, Text] = {}
     rated: list[Rated] = []
-    for name, read in (("corpus.jsonl", texts), ("questions.jsonl", answers)):
+    for name, adapter in (("corpus.jsonl", texts), ("questions.jsonl", answers)):
         for number, line in _lines(folder / name):
             try:
-                item = read.validate_json(line)
+                item = adapter.validate_json(line)
             except ValidationError as error:
                 raise _unusable(folder / name, number, error, "a record of a set with rated answers") from error
             if isinstance(item, Text):

@@ -25,7 +25,8 @@ from rag.types import Document, Evidence, Message, Passage
 SHORTEST, LONGEST = 8, 45  # words of a sentence that is worth a question
 ANSWER_WORDS = 12
 ALIKE = 0.7  # share of their words that two questions have in common when they are the same
-SHARED = 2  # words of the question that the sentence, its title or heading must have
+HELD = 0.6  # least share of the question's words that the sentence itself has: else it asks about the title
+SHARED = 2  # least number of them
 TRIES = 6  # sentences read for each question that is wanted
 PASSAGE_WORDS = 180
 LOOSE = re.compile(r"(he|she|it|they|this|that|these|those|there|here|such|él|ella|ellos|esto|esta|este)\b", re.I)
@@ -177,8 +178,9 @@ def _is_question(line: str, place: Place) -> bool:
     """One question that says what it is about and does not point back at the sentence."""
     if not line.endswith("?") or line.count("?") > 1 or POINTS_BACK.search(line):
         return False
-    known = content_stems(" ".join((place.text, place.passage.title, *place.passage.heading)))
-    return len(content_stems(line) & known) >= SHARED
+    asked = content_stems(line)
+    shared = len(asked & content_stems(place.text))
+    return shared >= max(SHARED, HELD * len(asked))
 
 
 def _line(llm: LLM, system: str, user: str) -> str:

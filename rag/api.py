@@ -13,8 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
+from rag.conversations import Conversations
 from rag.http.access import Access, caller_of
 from rag.http.bodies import STRICT, BodyLimit, Text
+from rag.http.conversations import routes as conversation_routes
 from rag.http.description import describe
 from rag.http.documents import routes as document_routes
 from rag.http.observing import Counted, Figures, Observed
@@ -64,7 +66,12 @@ class DiagnoseRequest(BaseModel):
 
 
 def create_app(
-    rag: Rag | Opening, *, token: str | None = None, host: str = "127.0.0.1", keys: Keys | None = None
+    rag: Rag | Opening,
+    *,
+    token: str | None = None,
+    host: str = "127.0.0.1",
+    keys: Keys | None = None,
+    conversations: Conversations | None = None,
 ) -> FastAPI:
     """`token` is the running server's own key. `host` is where it is served: elsewhere than on loopback, and wherever
     there are `keys`, nobody gets in without one.
@@ -142,6 +149,8 @@ def create_app(
     app.include_router(openai_routes(streams))
     app.include_router(document_routes(opened))
 
+    if conversations:
+        app.include_router(conversation_routes(conversations))
     app.router.routes += mcp_routes(mcp)
 
     @app.api_route("/v1/{_:path}", methods=[*HTTPMethod], include_in_schema=False)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from rag.chunking import plain
-from rag.claims import READ, Claim, Found, Token, contradictions, found_in, read
+from rag.claims import READ, Claim, Found, Token, contradictions, found_in, is_thing, read
 from rag.retrieval import stem, words
 from rag.types import Citation, Evidence, Support
 
@@ -23,7 +23,6 @@ LIGHT_WORDS = frozenset(
     " less lugar make makes made must number numero per place since take takes taken took tendra went within way".split()
 )
 NEAR = 8  # words between two neighbours of a sentence that evidence says together
-UNSUPPORTED_SCORE = 0.8  # what is left of the score of a sentence that nothing supports
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def match(
         return Match("quoted", (copied[0],), 1.0)
     chosen = _cover(said, weights, found)
     covered = frozenset(said.tokens[i].key for f in found for i in f)
-    score = _score(said, weights, found)
+    score = _score(said, found)
     share = sum(weights[k] for k in {said.tokens[i].key for c in chosen for i in found[c]})
     context = [read(text) for i in chosen for text in _context(evidence[i])]
     known = frozenset(said.tokens[i].key for c in chosen for i in found[c]).union(
@@ -73,22 +72,22 @@ def match(
     about_another = any(name.isdisjoint(around) for name in asked_names)
     figures = {t.key for t in said.tokens if t.kind in ("number", "year", "day")}
     if share < PARTIAL or figures - known or about_another:
-        return Match("unsupported", (), score * UNSUPPORTED_SCORE)
+        return Match("unsupported", (), score)
     open_dates = {t.key for t in said.tokens if t.kind in ("date", "side")} - known
+    open_things = {t.key for t in said.tokens if is_thing(said, t)} - known - asked.keys
     against = contradictions(said, [held[i] for i in chosen])
-    full = share >= SUPPORTED and not open_names and not open_dates and not against
+    full = share >= SUPPORTED and not open_names and not open_dates and not open_things and not against
     return Match("supported" if full else "partial", tuple(evidence[i] for i in chosen), score)
 
 
-def _score(said: Claim, weights: Mapping[str, float], found: Sequence[Found]) -> float:
-    """Half the share of the words that the evidence holds, half that of neighbouring words that it holds near each other."""
-    everywhere = {said.tokens[i].key for f in found for i in f}
-    share = sum(weights[k] for k in everywhere)
+def _score(said: Claim, found: Sequence[Found]) -> float:
+    """Two thirds the share of the words that the evidence holds, one third that of neighbours it holds near each other."""
+    share = len({said.tokens[i].key for f in found for i in f}) / len(said.keys)
     neighbours = list(pairwise(range(len(said.tokens))))
     if not neighbours:
-        return min(share, 1.0)
+        return share
     near = [any(_near(f.get(i, ()), f.get(j, ())) for f in found) for i, j in neighbours]
-    return min(0.5 * share + 0.5 * sum(near) / len(near), 1.0)
+    return (2 * share + sum(near) / len(near)) / 3
 
 
 def _near(some: Sequence[Token], others: Sequence[Token]) -> bool:

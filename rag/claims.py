@@ -165,9 +165,18 @@ DENIALS = frozenset("fail lack refuse absent avoid prevent unlikely impossible".
 NO_DENIAL = re.compile(r"\b(?:not only|no (?:more|less|fewer) than|no solo)\b")
 WITHOUT = frozenset({"without", "sin"})
 
+# Things that a sentence may name without adding to what is said.
+COMMON_THINGS = frozenset(
+    "account amount area building case country day end example fact force form group kind level life lot main man matter"
+    " member name number part people period person place point price problem process question reason result sentence side"
+    " size source story system text thing time total type use value way woman word work world year able available common"
+    " considered due enough important known located main necessary new old possible same several true usual used various"
+    " caso cosa forma gente lugar manera modo numero parte persona tipo vez".split()
+)
+
 # What opens a sentence with a capital and is no name.
 OPENERS = frozenset(
-    "almost another because besides compared even every everyone few fewer half however least less many mostly much nearly"
+    "almost another because besides compared each fewer majority minority more even every everyone few fewer half however least less many mostly much nearly"
     " none nobody nowadays often over rather several since sometimes somewhat still then therefore thus today together"
     " unlike usually within yet algunos algunas cada muchos muchas pocos pocas mayoria nadie ningun".split()
 )
@@ -222,6 +231,7 @@ CLAUSE = re.compile(
     re.IGNORECASE,
 )
 LIGHT_ENDS = frozenset({",", "and", "y", "e", "(", ")", "—", "–"})
+GO_UP, GO_DOWN = (re.compile(rf"\b(?:go|goes|went|gone) {way}\b") for way in ("up", "down"))
 FROM_TO = re.compile(r"(\bfrom\b[^,;:]*?)\bto\b", re.IGNORECASE)
 DATE_COMMA = re.compile(r"(?<=\d),(?=\s\d{4}\b)")
 CURRENCIES = {"£": "pound", "€": "euro", "¥": "yen"}
@@ -301,7 +311,8 @@ def key_of(word: str, spanish: bool = False) -> str:
 
 def _spanish_stem(word: str) -> str:
     """A crude common stem; only ever compared with itself, but for the words of ALIKE."""
-    return next((word[: -len(e)] for e in SPANISH_ENDINGS if word.endswith(e) and len(word) - len(e) >= 4), word)
+    root = next((word[: -len(e)] for e in SPANISH_ENDINGS if word.endswith(e) and len(word) - len(e) >= 4), word)
+    return root.replace("i", "e")  # persigue, persiguió, perseguido
 
 
 def _other_order(token: Token) -> str:
@@ -315,6 +326,7 @@ def _other_order(token: Token) -> str:
 def _cognate_form(word: str) -> str:
     """The word as its cousin in the other language would be spelt: racional as rational, clásico as classic."""
     word = re.sub(r"^es(?=[cpt])", "s", re.sub(r"ci(?=[oa])", "ti", word).replace("ph", "f").replace("y", "i"))
+    word = re.sub(r"(?:ification|ified|ifies|ify|ifications)$", "if", word)
     return re.sub(r"([^\W\d_aeiou])\1", r"\1", word)
 
 
@@ -357,7 +369,7 @@ class _Reader:
             folded = fold(clause.text).split()
             denied = self._denied(folded)
             new = list(self._tokens(folded, len(all_words), len(negations)))
-            bare = not denied and not any(t.kind == "word" for t in new)
+            bare = not denied and _is_bare(new)
             # A mere list item or apposition belongs to what stands before it, and after a comma what follows does too.
             joins = bool(negations) and clause.after in LIGHT_ENDS and (bare or (held_open and clause.after == ","))
             if not joins and not held_open_first:
@@ -383,6 +395,7 @@ class _Reader:
         text = DATE_COMMA.sub("", self.text)
         for sign, name in CURRENCIES.items():
             text = re.sub(rf"{sign}\s?(\d+(?:[.,]\d+)*(?: (?:million|billion|trillion|bn|mn)\b)?)", rf"\1 {name}", text)
+        text = GO_UP.sub("rise", GO_DOWN.sub("fall", text))
         text = FROM_TO.sub(r"\1; to", text)
         start, after = 0, ""
         for end in CLAUSE.finditer(text):
@@ -445,6 +458,11 @@ class _Reader:
         return ""
 
 
+def _is_bare(tokens: Sequence[Token]) -> bool:
+    """Whether a fragment is a single name or figure, an item of a list or an apposition."""
+    return len({(t.kind, t.run) for t in tokens}) <= 1 and all(t.kind not in ("word", "ordinal") for t in tokens)
+
+
 def _is_common(word: str) -> bool:
     """Whether a word at the head of a sentence is likely none of its names."""
     known = IRREGULAR.keys() | ALIKE.keys() | UNITS.keys() | _OPPOSITE_WORDS | OPENERS
@@ -499,6 +517,17 @@ def _cognate(a: Token, b: Token) -> bool:
     if "name" in (a.kind, b.kind):  # Iceland and Icelandic, but not Andersen and Anderson
         return shared == min(len(one), len(other)) and rest <= REST
     return shared >= max(PREFIX, rest) and rest <= REST
+
+
+def is_thing(claim: Claim, token: Token) -> bool:
+    """Whether a word stands where things are named: behind an article or preposition, or about a form of "to be"."""
+    if token.kind != "word" or token.word.endswith(("ing", "ed", "ly")):
+        return False
+    if token.word in COMMON_THINGS or token.word in IRREGULAR or token.word in OPENERS:
+        return False
+    before = claim.words[token.at - 1] if token.at else ""
+    after = claim.words[token.at + 1] if token.at + 1 < len(claim.words) else ""
+    return before in (DETERMINERS | PREPOSITIONS | PASSIVE) - {"to"} or after in PASSIVE or not token.at
 
 
 # -- what contradicts --------------------------------------------------------------------------------------------------
@@ -562,13 +591,21 @@ def _negated_otherwise(said: Claim, held: Sequence[Claim], matched: Sequence[Fou
     """Whether a clause of the sentence denies what the texts only state, or states what they only deny."""
     if any(_without(said, token) != _without(held[0], t) for token, t in _pairs(said, matched[0])):
         return True
+    denied_there = [  # the clauses of the texts that a denying clause of the sentence speaks of
+        (n, t.clause)
+        for n, m in enumerate(matched)
+        for i, there in m.items()
+        for t in there
+        if said.negations[said.tokens[i].clause] % 2
+    ]
     for number, denied in enumerate(said.negations):
         only_denied = only_stated = 0
         for i, token in enumerate(said.tokens):
             if token.clause != number or token.kind in ("number", "year", "day"):
                 continue
-            there = {h.negations[t.clause] % 2 for h, m in zip(held, matched, strict=True) for t in m.get(i, ())}
-            only_denied += there == {1}
+            places = {(n, t.clause) for n, m in enumerate(matched) for t in m.get(i, ())}
+            there = {held[n].negations[clause] % 2 for n, clause in places}
+            only_denied += there == {1} and (bool(denied % 2) or not places & set(denied_there))
             only_stated += there == {0}
         if (denied % 2 and only_stated and not only_denied) or (not denied % 2 and only_denied):
             return True
@@ -617,7 +654,12 @@ def _fact_of_another(said: Claim, held: Sequence[Claim], matched: Sequence[Found
     alone has the word that stands nearest to the fact in the sentence.
     """
     for i, fact in enumerate(said.tokens):
-        if fact.kind == "word":
+        slots = (
+            []
+            if fact.kind != "word"
+            else [_slot(h, t) for h, m in zip(held, matched, strict=True) for t in m.get(i, ())]
+        )
+        if fact.kind == "word" and (len(set(slots)) != 1 or not slots[0]):
             continue
         here = [j for j, t in enumerate(said.tokens) if t.clause == fact.clause and not _one(t, fact)]
         if not any(said.tokens[j].kind == "word" for j in here):
@@ -627,7 +669,10 @@ def _fact_of_another(said: Claim, held: Sequence[Claim], matched: Sequence[Found
         rival_places: set[tuple[int, int]] = set()
         for number, (h, m) in enumerate(zip(held, matched, strict=True)):
             mine = [t for t in m.get(i, ()) if not fact.unit or not t.unit or t.unit == fact.unit]
-            others = [t for t in h.tokens if _rivals(t, fact, said, here)]
+            told = {t.at for j in here for t in m.get(j, ())}
+            others = [t for t in h.tokens if _rivals(t, fact, told)]
+            if fact.kind == "word":
+                others = [t for t in others if _slot(h, t) == slots[0] and (slots[0] != "subject" or _is_noun(h, t))]
             for clause in {t.clause for t in mine}:
                 own_places.add((number, clause))
                 own = max(own, _share_said(h, m, here, clause, mine))
@@ -638,9 +683,22 @@ def _fact_of_another(said: Claim, held: Sequence[Claim], matched: Sequence[Found
             continue
         if rival > own + SAID_MORE or (rival >= own < 1 and _nearer(said, i, here, matched, own_places, rival_places)):
             return True
-        if any(_beside_another(said, i, here, h, m) for h, m in zip(held, matched, strict=True)):
+        if fact.kind != "word" and any(
+            _beside_another(said, i, here, h, m) for h, m in zip(held, matched, strict=True)
+        ):
             return True
     return False
+
+
+def _slot(claim: Claim, token: Token) -> str:
+    """What governs a word: a preposition, or that it opens its clause; "" for all else."""
+    clause = [t.at for t in claim.tokens if t.clause == token.clause]
+    at = token.at - 1
+    while at >= 0 and (claim.words[at] in DETERMINERS - PREPOSITIONS):
+        at -= 1
+    if at >= 0 and claim.words[at] in PREPOSITIONS:
+        return claim.words[at]
+    return "subject" if token.at == clause[0] else ""
 
 
 def _nearer(
@@ -663,9 +721,10 @@ def _beside_another(said: Claim, fact: int, here: Sequence[int], held: Claim, fo
     """Whether, within one clause, the words around the fact stand by another of its kind."""
     token = said.tokens[fact]
     around = sorted((j for j in here if said.tokens[j].kind == "word" and j in found), key=lambda j: abs(j - fact))
+    told = {t.at for j in here for t in found.get(j, ())}
     votes = []
     for mine in found.get(fact, ()):
-        others = [t for t in held.tokens if t.clause == mine.clause and _rivals(t, token, said, here)]
+        others = [t for t in held.tokens if t.clause == mine.clause and _rivals(t, token, told)]
         for j in around[:NEAREST]:
             places = [t.at for t in found[j] if t.clause == mine.clause]
             if others and places:
@@ -694,7 +753,7 @@ def _share_said(held: Claim, found: Found, here: Sequence[int], clause: int, fac
     return len(told & others) / len(others) if others else 0.0
 
 
-def _rivals(other: Token, fact: Token, said: Claim, here: Sequence[int]) -> bool:
+def _rivals(other: Token, fact: Token, told: Set[int]) -> bool:
     """Whether the one could stand where the other does, and is not said there as well."""
     if other.kind != fact.kind:
         return False
@@ -702,7 +761,7 @@ def _rivals(other: Token, fact: Token, said: Claim, here: Sequence[int]) -> bool
         return bool(other.unit and fact.unit and other.unit != fact.unit)
     if other.unit and fact.unit and other.unit != fact.unit:
         return False
-    return all(said.tokens[j].key != other.key for j in here)
+    return other.at not in told
 
 
 def _swapped_roles(said: Claim, held: Claim, found: Found) -> bool:
@@ -712,7 +771,8 @@ def _swapped_roles(said: Claim, held: Claim, found: Found) -> bool:
         if verb.kind != "word" or not found.get(i) or _is_noun(said, verb):
             continue
         mine = _roles(said, verb)
-        if all(_swapped(mine, _roles(held, there), by_place) for there in found[i]):
+        places = [there for there in found[i] if not _is_noun(held, there)]
+        if places and all(_swapped(mine, _roles(held, there), by_place) for there in places):
             return True
     return any(_turned(said, held, token, found.get(i, ())) for i, token in enumerate(said.tokens))
 
@@ -757,7 +817,9 @@ class Roles:
 
 
 def _roles(claim: Claim, verb: Token) -> Roles:
-    clause = [t.at for t in claim.tokens if t.clause == verb.clause and t.at != verb.at and not _is_adjunct(claim, t)]
+    clause = [
+        t.at for t in claim.tokens if t.clause == verb.clause and t.at != verb.at and not _is_adjunct(claim, t, verb)
+    ]
     before, after = [at for at in clause if at < verb.at], [at for at in clause if at > verb.at]
     helped = any(w in PASSIVE for w in claim.words[max(0, verb.at - 3) : verb.at])
     if _is_participle(verb.word):
@@ -776,13 +838,13 @@ def _roles(claim: Claim, verb: Token) -> Roles:
     return Roles(frozenset(before), frozenset(after), acts_on=acts_on)
 
 
-def _is_adjunct(claim: Claim, token: Token) -> bool:
+def _is_adjunct(claim: Claim, token: Token, verb: Token) -> bool:
     """Whether a preposition governs the word, other than those of who gives, gets or does something."""
     kinds = {t.at: t.kind for t in claim.tokens}
     for at in range(token.at - 1, -1, -1):
         word = claim.words[at]
-        if word in PREPOSITIONS - {"to", "from", "a"}:
-            return True
+        if word in PREPOSITIONS - {"to", "from", "of", "a", "de"}:
+            return at != verb.at + 1
         if word in DETERMINERS:
             continue
         chained = kinds.get(at) == "name" or (kinds.get(at) in ("word", "side", "ordinal") and token.kind != "name")

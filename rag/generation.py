@@ -31,6 +31,9 @@ REFUSALS = {
     "pt": "Os documentos não o dizem.",
 }
 
+MARK = re.compile(r"\s*\[\^?\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\]")
+MARK_BEGINS = re.compile(r"\s*\[[\^\d\s,;–-]{0,20}\Z|\s+\Z")  # what may yet become a mark
+
 # The fixed part stands first, so that the engine keeps it, and the passages next, so that the check and the answer
 # share them.
 ANSWER_SYSTEM = "Answer the question in one or two complete sentences. Use nothing but the passages."
@@ -140,7 +143,7 @@ def pieces(chunks: Iterator[str]) -> Iterator[Piece]:
     Nothing is passed on while the reply may still turn out to be NOT FOUND. Raises ModelError for an empty reply.
     """
     buffer, shown, empty = "", 0, True
-    for chunk in chunks:
+    for chunk in without_marks(chunks):
         buffer = buffer + chunk if shown else (buffer + chunk).lstrip()
         if says_not_found(buffer, so_far=True):
             continue
@@ -159,6 +162,20 @@ def pieces(chunks: Iterator[str]) -> Iterator[Piece]:
         yield Piece(buffer[shown:].rstrip(), shown == 0, buffer.rstrip())
     elif empty:
         raise ModelError("The model gave an empty answer. Ask again, or choose another model (RAG_LLM).")
+
+
+def without_marks(chunks: Iterator[str]) -> Iterator[str]:
+    """A reply without the citation marks that a model writes of its own: they are not checked, and ours look the same."""
+    held = ""
+    for chunk in chunks:
+        held = MARK.sub("", held + chunk)
+        end = MARK_BEGINS.search(held)
+        cut = end.start() if end else len(held)
+        if cut:
+            yield held[:cut]
+        held = held[cut:]
+    if held:
+        yield held
 
 
 def says_not_found(text: str, *, so_far: bool = False) -> bool:

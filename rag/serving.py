@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from rag.api import Opening, create_app, streams_of
 from rag.client import SERVER_FILE, announce, withdraw
 from rag.config import Settings
+from rag.conversations import FILE, Conversations
 from rag.errors import InputError, InUseError, StoreError
 from rag.http.observing import log_to
 from rag.http.origin import LOOPBACK
@@ -64,10 +65,18 @@ def run(
     opening = Opening(open_behind_the_page)
     failure: BaseException | None = None
     try:
-        app = create_app(opening, token=token, host=host, keys=keys)
+        kept = Conversations(settings.home / FILE)
+        app = create_app(opening, token=token, host=host, keys=keys, conversations=kept)
         from ui.app import SAMPLE_QUESTIONS, mount
 
-        mount(app, streams_of(app), examples=SAMPLE_QUESTIONS, offered=lambda: _holds(opening, sample))
+        mount(
+            app,
+            streams_of(app),
+            kept,
+            documents=lambda: opening.wait().documents() if opening.ready else None,
+            examples=SAMPLE_QUESTIONS,
+            offered=lambda: _holds(opening, sample),
+        )
         say(f"Footnote is at {address} (models are loading; Ctrl-C stops it)")
         server = _server(app, opening)
         page_is_up.set()

@@ -15,6 +15,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from rag.api import Opening, create_app
+from rag.conversations import Conversations
 from rag.errors import DiskFullError, InUseError, ModelError, ModelTimeout, RagError
 from rag.pipeline import Rag
 from rag.types import Message
@@ -60,8 +61,9 @@ def page_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (home / "note.txt").write_text("The ferry to Orrin leaves at nine.", encoding="utf-8")
     with fake_rag(home, FakeLLM("The ferry to Orrin leaves at nine.")) as rag:
         rag.ingest([home / "note.txt"])
-        app = create_app(rag, token=TOKEN)
-        mount(app, rag)
+        kept = Conversations(home / "conversations.sqlite")
+        app = create_app(rag, token=TOKEN, conversations=kept)
+        mount(app, rag, kept)
         with served(app) as address:
             yield address
 

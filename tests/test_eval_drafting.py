@@ -65,6 +65,7 @@ def test_a_draft_has_its_gold_span_and_waits_for_a_person(corpus: Path, tmp_path
         ("Who built the lighthouse? And when?", "Edna Marsh"),
         ("Who is named in this sentence about the lighthouse on Farrow Point?", "Edna Marsh"),
         ("Who built the church?", "Edna Marsh"),
+        ("Who wrote about the Farrow lighthouse and its first keeper?", "Edna Marsh"),
         ("Who built the lighthouse on Farrow Point?", "Ida Holm"),
         ("Who built the lighthouse on Farrow Point?", "the lighthouse"),
         ("Who built the lighthouse on Farrow Point?", ""),
@@ -85,11 +86,9 @@ def test_the_same_question_and_the_same_sentence_are_drafted_once(corpus: Path, 
     out = tmp_path / "q.jsonl"
     _drafts(corpus, out, {LIGHTHOUSE: REPLIES[LIGHTHOUSE]})
     assert len(_drafts(corpus, out, REPLIES)) == 2
-    twice = {
-        LIGHTHOUSE: ("Who built the lighthouse on Farrow Point with Lindal?", "Edna Marsh"),
-        MILL: ("Who built the lighthouse on Farrow Point, mill at Lindal?", "1902"),
-    }
-    assert len(_drafts(corpus, tmp_path / "again.jsonl", twice)) == 1
+    other = "Until the autumn of 1902 the mill at Lindal ground barley."
+    (corpus / "again.txt").write_text(other, encoding="utf-8")
+    assert len(_drafts(corpus, tmp_path / "again.jsonl", {MILL: REPLIES[MILL], other: REPLIES[MILL]})) == 1
 
 
 def test_a_person_accepts_edits_rejects_and_goes_on_later(corpus: Path, tmp_path: Path) -> None:

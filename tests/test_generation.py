@@ -7,7 +7,16 @@ import pytest
 
 from rag import generation
 from rag.errors import ModelError
-from rag.generation import Piece, as_question, count_tokens, passages_block, pieces, refusal, says_not_found
+from rag.generation import (
+    Piece,
+    as_question,
+    count_tokens,
+    passages_block,
+    pieces,
+    refusal,
+    says_not_found,
+    without_marks,
+)
 from rag.types import Evidence, Message, Passage, Sentence
 
 
@@ -211,3 +220,17 @@ def test_counting_tokens_needs_no_network() -> None:
     root = Path(__file__).parent.parent
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "2"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("chunks", "text"),
+    [
+        (["It was built in 1887 [1].", " It cost 4,200 crowns [2, 3]."], "It was built in 1887. It cost 4,200 crowns."),
+        (["It was ", "built [", "1", "]", " in 1887."], "It was built in 1887."),
+        (["See the list [^4] and the keys [a] and [1887-1902]."], "See the list and the keys [a] and [1887-1902]."),
+        (["An open [", "1"], "An open [1"),
+    ],
+)
+def test_citation_marks_that_a_model_writes_are_taken_out(chunks: list[str], text: str) -> None:
+    assert "".join(without_marks(iter(chunks))) == text
+    assert " ".join(p.sentence for p in pieces(iter(chunks)) if p.sentence) == text

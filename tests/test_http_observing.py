@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from rag.api import create_app, streams_of
+from rag.conversations import FILE, Conversations
 from rag.http.observing import log, log_to
 from rag.pipeline import Rag
 from tests.test_api import problem
@@ -112,7 +113,7 @@ def test_the_page_works_within_the_policy(rag: Rag) -> None:
     from ui.app import mount
 
     app = create_app(rag)
-    mount(app, streams_of(app))
+    mount(app, streams_of(app), Conversations(rag.settings.home / FILE))
     with served(app) as address, chromium() as browser:
         page = browser.new_page()
         said: list[str] = []

@@ -11,13 +11,17 @@ from contextlib import contextmanager
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
+from rag.api import Opening, create_app
+from rag.conversations import Conversations
 from rag.errors import ModelTimeout
+from rag.index import Stored
 from rag.types import Answer, AnswerSentence, Citation, Delta, Done, Event, Hit, Message, Passage, Retrieved, Sentence
 from ui.app import mount
 
 pytestmark = pytest.mark.page
+expect.set_options(timeout=30_000)  # a busy machine is slow, and a failure is rare
 
 CHROMIUM_OPTIONS = [
     "--no-sandbox",
@@ -73,9 +77,11 @@ class ScriptedRag:
         self.go = threading.Event()
         self.closed = threading.Event()
         self.histories: dict[str, list[Message]] = {}
+        self.sources: dict[str, list[str]] = {}
 
-    def stream(self, question: str, history: Sequence[Message] = ()) -> Iterator[Event]:
+    def stream(self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = ()) -> Iterator[Event]:
         self.histories[question] = list(history)
+        self.sources[question] = list(sources)
         if question == "early failure":
             raise ModelTimeout("The model is still loading. Ask again in a moment.")
         standalone = "How long does a queen live?" if question == "And how long?" else question
@@ -150,15 +156,28 @@ def rag() -> ScriptedRag:
     return ScriptedRag()
 
 
+DOCUMENTS = [
+    Stored(source, title, 1, 9, "0", f"/x/{source}", "/x")
+    for source, title in (
+        ("bees.md", "On bees"),
+        ("field/ants.md", "On ants"),
+        ("field/wasps.md", "On wasps"),
+        (EVIL, EVIL),
+    )
+]
+
+
 @pytest.fixture(scope="module")
-def address(rag: ScriptedRag) -> Iterator[str]:
-    app = FastAPI()
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Conversations]:
+    kept = Conversations(tmp_path_factory.mktemp("page") / "conversations.sqlite")
+    yield kept
+    kept.close()
 
-    @app.get("/health")
-    def health() -> dict[str, str]:
-        return {"status": "ready"}
 
-    with served(mount(app, rag, examples=["How many queens?", "unknown"])) as url:
+@pytest.fixture(scope="module")
+def address(rag: ScriptedRag, kept: Conversations) -> Iterator[str]:
+    app = create_app(Opening(lambda: rag), conversations=kept)  # type: ignore[arg-type,return-value]
+    with served(mount(app, rag, kept, documents=lambda: DOCUMENTS, examples=["How many queens?", "unknown"])) as url:
         yield url
 
 
@@ -167,7 +186,7 @@ def context(address: str) -> Iterator[BrowserContext]:
     """One context for all tests, so that the page's scripts are fetched once. `address` first: it closes last."""
     with chromium() as browser:
         context = browser.new_context(viewport={"width": 1280, "height": 800})
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         yield context
 
 
@@ -176,6 +195,7 @@ def page(context: BrowserContext, address: str) -> Iterator[Page]:
     page = context.new_page()
     page.goto(address)
     page.locator("#fn-box textarea").wait_for()
+    page.locator("#fn-pick input").first.wait_for()
     yield page
     page.close()
 
@@ -222,7 +242,7 @@ def test_a_footnote_leads_from_the_streamed_answer_to_the_marked_quote(page: Pag
     expect(page.locator(".fn-card.fn-lit h4")).to_have_text("On bees")
     page.locator(".fn-card .fn-back").nth(1).click()
     expect(page.locator(".fn-s.fn-lit .fn-words")).to_have_text("Four years is her span.")
-    assert page.url.endswith("/")  # no navigation
+    assert "#" not in page.url  # no navigation
 
 
 def test_a_footnote_of_an_earlier_answer_opens_its_own_sources(page: Page) -> None:
@@ -273,7 +293,7 @@ def test_stop_ends_the_models_work_and_the_next_question_is_answered(page: Page,
     expect(page.locator("#fn-clear")).to_be_disabled()
     page.locator("#fn-stop").click()
     expect(page.locator("#fn-t1 .fn-status")).to_have_text("Stopped. What stands above was not checked.")
-    assert rag.closed.wait(2)
+    assert rag.closed.wait(20)
     asked(page, "How many queens?", ".fn-meta")
     assert rag.histories["How many queens?"] == []
     expect(page.locator("#fn-t1")).to_contain_text("Stopped.")
@@ -335,6 +355,7 @@ def test_clear_starts_over_and_brings_the_examples_back(page: Page, rag: Scripte
     expect(page.locator(".fn-turn")).to_have_count(0)
     expect(page.locator(".fn-card")).to_have_count(0)
     expect(example).to_be_visible()
+    assert "?" not in page.url
     asked(page, "unknown", ".fn-refusal")
     assert rag.histories["unknown"] == []
 
@@ -402,3 +423,128 @@ def test_the_routes_of_the_app_stay_reachable_and_gradios_api_is_not_offered(pag
     assert page.request.get(f"{address}/health").json() == {"status": "ready"}
     assert page.request.get(f"{address}/gradio_api/info").json()["named_endpoints"] == {}
     assert page.locator("footer a, footer button").count() == 0
+
+
+# -- conversations and sources ---------------------------------------------------------------------------------------
+
+
+def listed(page: Page) -> Locator:
+    return page.locator("#fn-conversations .fn-open")
+
+
+def test_a_reload_loses_nothing_and_the_chat_goes_on(page: Page, rag: ScriptedRag) -> None:
+    asked(page, "How many queens?", ".fn-meta")
+    asked(page, "late failure", ".fn-failure")
+    page.reload()
+    expect(page.locator(".fn-turn")).to_have_count(2)
+    expect(page.locator("#fn-t2 .fn-failure")).to_contain_text("The model gave no word")
+    page.locator("#fn-t1 .fn-note").nth(1).click()
+    expect(page.locator("#fn-t1-sources mark.fn-lit")).to_have_text("She lives for four years.")
+    asked(page, "And how long?", ".fn-meta")
+    assert rag.histories["And how long?"][0] == Message("user", "How many queens?")
+    page.reload()
+    expect(page.locator(".fn-turn")).to_have_count(3)
+
+
+def test_tabs_share_the_list_and_each_keeps_its_own_chat(context: BrowserContext, address: str, page: Page) -> None:
+    asked(page, "How many queens in the first tab?", ".fn-meta")
+    expect(listed(page).first).to_have_text("How many queens in the first tab?")
+    other = context.new_page()
+    other.goto(address)
+    asked(other, "How many queens in the second tab?", ".fn-meta")
+    expect(listed(other).nth(1)).to_have_text("How many queens in the first tab?")
+    page.reload()
+    expect(page.locator(".fn-question")).to_have_text("How many queens in the first tab?")
+    expect(listed(page).first).to_have_text("How many queens in the second tab?")
+    listed(page).first.click()
+    expect(page.locator(".fn-question")).to_have_text("How many queens in the second tab?")
+    page.go_back()
+    expect(page.locator(".fn-question")).to_have_text("How many queens in the first tab?")
+    other.close()
+
+
+def test_another_browser_sees_nothing_of_it(page: Page, address: str) -> None:
+    asked(page, "How many queens are mine?", ".fn-meta")
+    expect(page.locator("#fn-conversations [aria-current]")).to_have_text("How many queens are mine?")
+    browser = page.context.browser
+    assert browser is not None
+    stranger = browser.new_context()
+    theirs = stranger.new_page()
+    theirs.goto(page.url)
+    expect(theirs.get_by_role("alert")).to_contain_text("not kept here")
+    expect(theirs.locator("#fn-conversations")).to_have_text("No conversations yet.")
+    assert "?" not in theirs.url
+    stranger.close()
+
+
+def test_conversations_are_searched_saved_and_deleted(page: Page) -> None:
+    asked(page, "How many queens to delete?", ".fn-meta")
+    page.fill("#fn-search", "to DELETE")
+    expect(listed(page)).to_have_count(1)
+    row = page.locator("#fn-conversations li").first
+    row.hover()
+    row.locator("summary").click()
+    with page.expect_download() as saved:
+        row.get_by_text("Save as Markdown").click()
+    text = saved.value.path().read_text(encoding="utf-8")
+    assert (
+        "[2] “She lives for four years.” — On bees; The hive; page 3; bees.md, characters 22 to 47; supported" in text
+    )
+    page.once("dialog", lambda dialog: dialog.accept())
+    row.locator("summary").click() if not row.locator(".fn-forget").is_visible() else None
+    row.locator(".fn-forget").click()
+    expect(page.locator(".fn-turn")).to_have_count(0)
+    expect(page.locator("#fn-conversations")).to_have_text("No conversation holds these words.")
+
+
+def test_only_checked_sources_are_asked(page: Page, rag: ScriptedRag) -> None:
+    box = page.locator("#fn-pick input")
+    folder = page.locator('#fn-pick input[data-source="field/"]')
+    asked(page, "from all", ".fn-meta")
+    assert rag.sources["from all"] == []
+    page.get_by_role("checkbox", name="On bees").uncheck()
+    box.nth(3).uncheck()  # the folder that the harmful name makes
+    asked(page, "from the field", ".fn-meta")
+    assert rag.sources["from the field"] == ["field/"]
+    expect(page.locator("#fn-t2 .fn-understood")).to_have_text("Asked only: field/")
+    page.locator("#fn-pick summary").first.click()
+    page.get_by_role("checkbox", name="On ants").uncheck()
+    assert folder.evaluate("box => box.indeterminate")
+    page.reload()
+    box.first.wait_for()
+    asked(page, "from one", ".fn-meta")
+    assert rag.sources["from one"] == ["field/wasps.md"]
+    folder.check()
+    folder.uncheck()
+    ask(page, "from none")
+    expect(page.get_by_role("alert")).to_contain_text("No source is checked.")
+    assert "from none" not in rag.sources
+
+
+def test_a_question_is_asked_again_or_edited_in_place_of_what_followed(page: Page, rag: ScriptedRag) -> None:
+    asked(page, "How many queens?", ".fn-meta")
+    asked(page, "unknown", ".fn-refusal")
+    page.locator("#fn-t2").get_by_role("button", name="Ask again").click()
+    expect(page.locator("#fn-t2 .fn-tools")).to_be_visible()
+    expect(page.locator(".fn-turn")).to_have_count(2)
+    page.locator("#fn-t1").get_by_role("button", name="Edit").click()
+    expect(page.locator("#fn-box textarea")).to_have_value("How many queens?")
+    expect(page.locator(".fn-editing")).to_be_visible()
+    expect(page.locator(".fn-replaced")).to_have_count(2)
+    ask(page, "How many drones?")
+    expect(page.locator(".fn-question")).to_have_text(["How many drones?"])
+    page.locator("#fn-t1 .fn-meta").wait_for()
+    expect(page.locator(".fn-editing")).to_be_hidden()
+    assert rag.histories["How many drones?"] == []
+    page.reload()
+    expect(page.locator(".fn-question")).to_have_text(["How many drones?"])
+
+
+def test_a_reload_while_an_answer_is_written_keeps_the_question_and_what_was_said(page: Page, rag: ScriptedRag) -> None:
+    rag.closed.clear()
+    ask(page, "endless")
+    expect(page.locator(".fn-draft")).to_contain_text("word word")
+    page.reload()
+    expect(page.locator("#fn-t1 .fn-status")).to_be_visible()
+    expect(page.locator("#fn-t1 .fn-question")).to_have_text("endless")
+    assert rag.closed.wait(20)

@@ -370,6 +370,12 @@ def test_what_was_streamed_is_the_text_of_the_answer(rag: Rag, reply: str) -> No
     assert streamed(events) == answer_of(events).text
 
 
+def test_marks_that_the_model_writes_never_reach_the_reader(rag: Rag) -> None:
+    says(rag, f"{BUILT[:-1]} [7]. It cost 4,200 crowns [3, 9].")
+    events = list(rag.stream(ASKED_BOTH))
+    assert answer_of(events).text == streamed(events) == f"{BUILT} [1] It cost 4,200 crowns. [2]"
+
+
 def test_a_place_is_cited_under_one_number(rag: Rag) -> None:
     says(rag, f"It cost 4,200 crowns. {BUILT} The cost was 4,200 crowns.")
     answer = rag.ask(ASKED_BOTH)

@@ -31,7 +31,7 @@ class EndlessLLM(FakeLLM):
 
 rag.models.embedder.SentenceTransformerEmbedder = lambda name: FakeEmbedder()
 rag.pipeline.open_llm = lambda settings: EndlessLLM()
-ui.app.mount = lambda app, rag, **_: app
+ui.app.mount = lambda app, *_, **__: app
 sys.argv = ["rag", "serve", *sys.argv[1:]]
 main()
 """

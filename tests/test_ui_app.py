@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from rag.conversations import Turn
 from rag.errors import ModelError
 from rag.types import Answer, AnswerSentence, Delta, Done, Event, Message, Retrieved
-from ui.app import UNEXPECTED, Run, advance, history_of, problem_with
-from ui.render import Turn
+from ui.app import Sent, read_sent
+from ui.asking import UNEXPECTED, Run, advance, history_of, problem_with
 
 ANSWER = Answer(
     question="How many queens?",
@@ -33,7 +34,7 @@ class Blocking:
         self.go = threading.Event()
         self.closed = threading.Event()
 
-    def stream(self, question: str, history: Sequence[Message] = ()) -> Iterator[Event]:
+    def stream(self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = ()) -> Iterator[Event]:
         try:
             yield Delta("One")
             self.go.wait(10)
@@ -44,7 +45,7 @@ class Blocking:
 
 
 class Silent:
-    def stream(self, question: str, history: Sequence[Message] = ()) -> Iterator[Event]:
+    def stream(self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = ()) -> Iterator[Event]:
         return iter(())
 
 
@@ -104,3 +105,18 @@ def test_stopping_does_not_wait_for_a_silent_model_and_closes_its_stream() -> No
 def test_a_stream_without_an_end_is_an_error() -> None:
     (error,) = Run(Silent(), "How many queens?", ()).take(5)
     assert isinstance(error, EOFError)
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ('{"sources": ["a/", "b.md"], "replaces": 2}', Sent(("a/", "b.md"), 2)),
+        ('{"sources": null}', Sent(None, 0)),
+        ('{"sources": [7, "b.md"], "replaces": -3}', Sent(("b.md",), 0)),
+        ('{"replaces": "two"}', Sent()),
+        ("[1]", Sent()),
+        ("", Sent()),
+    ],
+)
+def test_what_the_browser_sends_with_a_question_is_read_without_trust(text: str, sent: Sent) -> None:
+    assert read_sent(text) == sent

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 
+from rag.conversations import Turn
 from rag.types import (
     Answer,
     AnswerSentence,
@@ -19,7 +20,7 @@ from rag.types import (
     Trace,
     Weighed,
 )
-from ui.render import Span, Turn, marked, render_key, render_notice, render_sources, render_turn, trace_html
+from ui.render import Span, marked, render_key, render_notice, render_sources, render_turn, trace_html
 
 TEXT = "# Bees\n\nA hive has one queen. She lives for four years. Drones die in autumn."
 HIVE = Passage(
@@ -88,7 +89,8 @@ class Tree(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         node = Node(tag, {name: value or "" for name, value in attrs})
         self.open[-1].children.append(node)
-        self.open.append(node)
+        if tag not in ("input", "img"):
+            self.open.append(node)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop().tag == tag
@@ -318,6 +320,19 @@ def test_a_lone_surrogate_can_be_sent() -> None:
 
 def test_no_notice_is_no_element() -> None:
     assert render_notice("") == ""
+
+
+def test_a_turn_that_is_over_can_be_asked_again_and_edited() -> None:
+    assert turn_tree(Turn("How many?")).all(cls="fn-tools") == []
+    buttons = turn_tree(answered(ANSWER)).one(cls="fn-tools").all("button")
+    assert [(b.attributes["data-do"], b.attributes["data-turn"]) for b in buttons] == [("again", "4"), ("edit", "4")]
+
+
+def test_the_sources_that_were_asked_are_named() -> None:
+    few = Turn("How many?", sources=("bees.md", "<b>/"))
+    assert turn_tree(few).one(cls="fn-understood").text == "Asked only: bees.md, <b>/"
+    many = Turn("How many?", sources=tuple(f"{n}.md" for n in range(8)))
+    assert turn_tree(many).one(cls="fn-understood").text == "Asked only: 0.md, 1.md, 2.md, 3.md, 4.md and 3 more"
 
 
 def test_why_this_answer_shows_each_stage_and_nothing_unescaped() -> None:

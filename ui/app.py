@@ -1,18 +1,23 @@
 """The chat window on a page of its own. Gradio is imported where it is used: it takes seconds."""
 
+import importlib
+import json
 import logging
 import os
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from rag.errors import RagError
-from rag.types import QUESTION_CHARACTERS, Delta, Done, Event, Message, Retrieved, Waiting
-from ui.render import Turn, render_key, render_notice, render_sources, render_turn
+from rag.conversations import Conversations, Turn
+from rag.errors import InputError, StoreError
+from rag.http.conversations import Readers, owner_of
+from rag.index import Stored
+from ui.asking import Run, Streams, advance, history_of, problem_with
+from ui.render import esc, render_key, render_notice, render_sources, render_turn
+from ui.side import render_conversations, render_pick
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -26,116 +31,70 @@ SAMPLE_QUESTIONS = (
 )
 TICK_S = 0.25  # longest time without a look at the stop button
 STILL_ANSWERING = "An answer is still being written. Wait for it, or stop it, and ask again."
-UNEXPECTED = "An unexpected error came up while answering. The log of the server has the details."
+NO_SOURCE = "No source is checked. Check at least one of those at the side."
+UNKNOWN_HERE = "This conversation is not kept here: it was deleted, or belongs to another browser."
+NOT_KEPT = "This answer could not be kept."
 HEADER = (
     '<header class="fn-header"><h1>Footnote</h1><p>Ask your documents. Every sentence of an answer carries '
     "a footnote to the exact words that support it, or you are told that the documents do not say.</p></header>"
 )
+SIDE = (
+    '<nav aria-label="Conversations"><a class="fn-new" href="/">New conversation</a>'
+    '<input type="search" id="fn-search" placeholder="Search conversations" aria-label="Search conversations" '
+    'autocomplete="off"><div id="fn-conversations" aria-live="polite"></div></nav>'
+    '<section aria-label="Sources to ask"><h3>Ask only</h3><div id="fn-pick"></div></section>'
+)
+
+EDITING = (
+    '<p class="fn-editing">Sending replaces the marked question and what follows it. '
+    '<button type="button" class="fn-keep">Keep them</button></p>'
+)
+WANTED = "() => [new URLSearchParams(location.search).get('c') ?? '', null]"
 
 log = logging.getLogger(__name__)
 
 
-class Streams(Protocol):
-    def stream(self, question: str, history: Sequence[Message] = ()) -> Iterator[Event]: ...
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What page.js sends with a question: the checked sources (none: all), and the turn that it replaces (0: none)."""
+
+    sources: tuple[str, ...] | None = ()  # None: every box is unchecked
+    replaces: int = 0
 
 
-class Run:
-    """One question under way, in a thread of its own: stopping never waits for a silent model."""
-
-    def __init__(self, rag: Streams, question: str, history: Sequence[Message]) -> None:
-        self._items: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
-        self._stopped = threading.Event()
-        self.shown = False  # whether the page has its last word, or is gone
-        threading.Thread(target=self._pump, args=(rag, question, history), daemon=True, name="ask").start()
-
-    def stop(self) -> None:
-        """The stream is closed at its next event, which ends the model's work; `take` returns at once."""
-        self._stopped.set()
-        self._items.put(None)
-
-    def take(self, wait_s: float) -> list[Event | Exception]:
-        """All that has come, waiting for the first; empty after `wait_s`, or when stopped."""
-        try:
-            items = [self._items.get(timeout=wait_s)]
-        except queue.Empty:
-            return []
-        while not self._items.empty():
-            items.append(self._items.get())
-        return [item for item in items if item is not None]
-
-    @property
-    def stopped(self) -> bool:
-        return self._stopped.is_set()
-
-    def _pump(self, rag: Streams, question: str, history: Sequence[Message]) -> None:
-        try:
-            events = rag.stream(question, history)
-            for event in events:
-                if self._stopped.is_set():
-                    break
-                self._items.put(event)
-            else:
-                self._items.put(EOFError("the stream ended without an answer"))
-            if close := getattr(events, "close", None):
-                close()
-        except Exception as error:  # handed over to the page, which shows a failure
-            self._items.put(error)
+def read_sent(text: str) -> Sent:
+    """Anything that page.js would not write counts as nothing."""
+    try:
+        data = json.loads(text)
+        sources = data.get("sources", [])
+        picked = None if sources is None else tuple(s for s in sources if isinstance(s, str))
+        return Sent(picked, max(0, int(data.get("replaces", 0))))
+    except (ValueError, TypeError, AttributeError):
+        return Sent()
 
 
-def advance(turn: Turn, item: Event | Exception) -> Turn:
-    """The turn after one more event; what comes after its end changes nothing."""
-    if turn.over:
-        return turn
-    match item:
-        case Retrieved():
-            return replace(turn, standalone_question=item.standalone_question, passages=item.passages)
-        case Waiting():
-            return turn
-        case Delta():
-            return replace(turn, text=turn.text + item.text)
-        case Done():
-            return replace(turn, answer=item.answer, trace=item.trace)
-        case RagError():
-            return replace(turn, failure=str(item))
-        case _:
-            log.error("answering failed", exc_info=item)
-            return replace(turn, failure=UNEXPECTED)
-
-
-def history_of(turns: Sequence[Turn]) -> list[Message]:
-    """Questions and answers as plain text, without marks; what failed or was stopped said nothing."""
-    messages = []
-    for turn in turns:
-        if turn.answer is None:
-            continue
-        said = " ".join(sentence.text for sentence in turn.answer.sentences) or turn.answer.text
-        messages += [Message("user", turn.question), Message("assistant", said)]
-    return messages
-
-
-def problem_with(question: str) -> str:
-    """Why a question cannot be sent; empty where it can."""
-    if not question.strip():
-        return "Write a question first."
-    if len(question) > QUESTION_CHARACTERS:
-        return f"A question can have {QUESTION_CHARACTERS:,} characters; this one has {len(question):,}. Shorten it."
-    return ""
-
-
-def build(rag: Streams, *, examples: Sequence[str] = (), offered: Callable[[], bool] = lambda: True) -> "gr.Blocks":
+def build(
+    rag: Streams, kept: Conversations, *, examples: Sequence[str] = (), offered: Callable[[], bool] = lambda: True
+) -> "gr.Blocks":
     """The page's parts and what happens between them. Style, script and theme come in with `mount`.
 
     `offered` is asked at each visit whether the examples fit what is indexed.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read by gradio when it is imported
+    os.environ.setdefault("MPLBACKEND", "agg")  # gradio asks matplotlib, which would look for a screen
     import gradio as gr
 
     blocks = gr.Blocks(title="Footnote", analytics_enabled=False, fill_width=True)
     with blocks:
         turns = gr.State(())
         run = gr.State(None)
+        key = gr.State("")  # of the open conversation; empty: none is kept yet
+        sent = gr.Textbox(visible="hidden")  # page.js fills it as a question is sent
+        opened = gr.HTML(elem_id="fn-opened", apply_default_css=False)  # tells page.js the key
         gr.HTML(HEADER, elem_id="fn-top", apply_default_css=False)
         with gr.Row(elem_id="fn-main"):
+            with gr.Column(elem_id="fn-side"):
+                gr.HTML(SIDE, apply_default_css=False)
             with gr.Column(elem_id="fn-chat"):
                 past = gr.HTML(elem_id="fn-past", apply_default_css=False)
                 current = gr.HTML(elem_id="fn-current", apply_default_css=False)
@@ -148,6 +107,7 @@ def build(rag: Streams, *, examples: Sequence[str] = (), offered: Callable[[], b
                 gr.HTML(render_key(), apply_default_css=False)
             with gr.Column(elem_id="fn-composer"):
                 notice = gr.HTML(elem_id="fn-notice", apply_default_css=False)
+                gr.HTML(EDITING, apply_default_css=False)
                 with gr.Row(elem_id="fn-line"):
                     box = gr.Textbox(
                         placeholder="Ask the documents…",
@@ -161,26 +121,42 @@ def build(rag: Streams, *, examples: Sequence[str] = (), offered: Callable[[], b
                     )
                     send = gr.Button("Ask", variant="primary", elem_id="fn-send")
                     stop = gr.Button("Stop", variant="stop", visible=False, elem_id="fn-stop")
-                    clear = gr.Button("Clear", variant="secondary", elem_id="fn-clear")
+                    clear = gr.Button("New", variant="secondary", elem_id="fn-clear")
+                # pressed by page.js
+                again = gr.Button("Ask again", visible="hidden", elem_id="fn-again")
+                reopen = gr.Button("Open", visible="hidden", elem_id="fn-reopen")
 
-        def ask(question: str, turns_before: tuple[Turn, ...], before: Run | None) -> Iterator[dict[Any, Any]]:
+        def ask(
+            question: str,
+            sent_text: str,
+            turns_before: tuple[Turn, ...],
+            before: Run | None,
+            open_key: str,
+            request: gr.Request,
+        ) -> Iterator[dict[Any, Any]]:
+            told = read_sent(sent_text)
             problem = STILL_ANSWERING if before and not before.shown else problem_with(question)
-            if problem:
+            if problem := problem or ("" if told.sources is not None else NO_SOURCE):
                 yield {notice: render_notice(problem)}
                 return
             begun = time.monotonic()
-            turn = Turn(question.strip())
+            if told.replaces:
+                turns_before = turns_before[: told.replaces - 1]
+            turn = Turn(question.strip(), sources=told.sources or ())
             number = len(turns_before) + 1
-            running = Run(rag, turn.question, history_of(turns_before))
+            keep = _Keeping(kept, owner_of(request.headers.get("cookie")), open_key, turns_before)
+            running = Run(rag, turn.question, history_of(turns_before), turn.sources)
             try:
+                keep.put(turn)
                 yield {
-                    past: "".join(render_turn(t, i) for i, t in enumerate(turns_before, 1)),
-                    past_sources: "".join(render_sources(t, i) for i, t in enumerate(turns_before, 1)),
+                    **shown_past(turns_before),
                     current: render_turn(turn, number),
                     current_sources: render_sources(turn, number),
                     run: running,
+                    key: keep.key,
+                    opened: _key(keep.key),
                     box: "",
-                    notice: "",
+                    notice: render_notice(keep.problem),
                     example_list: gr.Column(visible=False),
                     send: gr.Button(visible=False),
                     stop: gr.Button(visible=True),
@@ -196,47 +172,128 @@ def build(rag: Streams, *, examples: Sequence[str] = (), offered: Callable[[], b
                     if turn.over or turn.passages is not searched:
                         update[current_sources] = render_sources(turn, number)
                     if turn.over:  # with the last words, so that whoever reads them can ask on
+                        keep.put(turn)
                         update |= {turns: (*turns_before, turn), run: None, clear: gr.Button(interactive=True)}
+                        update |= {key: keep.key, opened: _key(keep.key)}
                         update |= {send: gr.Button(visible=True), stop: gr.Button(visible=False)}
+                        update |= {notice: render_notice(keep.problem)} if keep.problem else {}
                     yield update
             finally:
+                if not turn.over:  # the page is gone
+                    keep.put(replace(turn, stopped=True))
                 running.stop()
                 running.shown = True
+
+        def ask_again(
+            sent_text: str, turns_before: tuple[Turn, ...], before: Run | None, open_key: str, request: gr.Request
+        ) -> Iterator[dict[Any, Any]]:
+            number = read_sent(sent_text).replaces
+            if 1 <= number <= len(turns_before):
+                question = turns_before[number - 1].question
+                yield from ask(question, sent_text, turns_before, before, open_key, request)
 
         def stop_running(running: Run | None) -> None:
             if running is not None:
                 running.stop()
 
-        def start_over() -> dict[Any, Any]:
+        def shown_past(before: Sequence[Turn]) -> dict[Any, Any]:
             return {
-                turns: (),
-                **dict.fromkeys((past, past_sources, current, current_sources, notice), ""),
-                example_list: gr.Column(visible=bool(examples) and offered()),
+                past: "".join(render_turn(t, i) for i, t in enumerate(before, 1)),
+                past_sources: "".join(render_sources(t, i) for i, t in enumerate(before, 1)),
             }
 
-        shown = [past, past_sources, current, current_sources, turns, run, box, notice, example_list, send, stop, clear]
+        def open_kept(wanted: str, before: Run | None, request: gr.Request) -> dict[Any, Any]:
+            """The conversation that the page's address names; an address without one begins anew."""
+            if before and not before.shown:
+                return {notice: render_notice(STILL_ANSWERING)}
+            held: tuple[Turn, ...] = ()
+            problem = ""
+            if wanted:
+                try:
+                    _, held = kept.get(owner_of(request.headers.get("cookie")), wanted)
+                except (InputError, StoreError) as error:
+                    problem = UNKNOWN_HERE if isinstance(error, InputError) else str(error)
+            last, number = held[-1:], len(held)
+            return {
+                **shown_past(held[:-1]),
+                current: "".join(render_turn(turn, number) for turn in last),
+                current_sources: "".join(render_sources(turn, number) for turn in last),
+                turns: held,
+                key: wanted if held else "",
+                opened: _key(wanted if held else ""),
+                notice: render_notice(problem),
+                example_list: gr.Column(visible=not held and bool(examples) and offered()),
+            }
+
+        asks = [sent, turns, run, key]
+        chat = [past, past_sources, current, current_sources, turns, key, opened, notice, example_list]
+        shown = [*chat, run, box, send, stop, clear]
         # `multiple`: with `once` the browser drops a question that is sent before the last answer's event has ended.
         asking: dict[str, Any] = {"outputs": shown, "show_progress": "hidden", "concurrency_limit": None}
         asking |= {"trigger_mode": "multiple", "api_visibility": "private"}
         quick: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
-        blocks.load(lambda: gr.Column(visible=bool(examples) and offered()), None, example_list, **quick)
-        gr.on([send.click, box.submit], ask, [box, turns, run], **asking)
+        opening: dict[str, Any] = {"js": WANTED, **quick}
+        blocks.load(open_kept, [sent, run], chat, **opening)
+        reopen.click(open_kept, [sent, run], chat, **opening)
+        clear.click(open_kept, [sent, run], chat, js="() => ['', null]", **quick)
+        with_sent = "(question, sent, ...rest) => [question, window.footnote.sent(), ...rest]"
+        gr.on([send.click, box.submit], ask, [box, *asks], js=with_sent, **asking)
         for button, example in zip(buttons, examples, strict=True):
-            button.click(ask, [gr.State(example), turns, run], **asking)
+            button.click(ask, [gr.State(example), *asks], js=with_sent, **asking)
+        again.click(ask_again, asks, js="(sent, ...rest) => [window.footnote.sent(), ...rest]", **asking)
         stop.click(stop_running, [run], None, **quick)
-        clear.click(
-            start_over, None, [past, past_sources, current, current_sources, turns, notice, example_list], **quick
-        )
     return blocks
 
 
-def mount(
-    app: "FastAPI", rag: Streams, *, examples: Sequence[str] = (), offered: Callable[[], bool] = lambda: True
-) -> "FastAPI":
-    """The chat window at "/" of `app`. Call it last: it answers every path that no route before it takes."""
-    blocks = build(rag, examples=examples, offered=offered)
-    import gradio as gr
+class _Keeping:
+    """Keeps a turn as it goes on. Where that fails the answer is shown all the same, and the reader is told."""
 
+    def __init__(self, kept: Conversations, owner: str, key: str, before: tuple[Turn, ...]) -> None:
+        self._kept, self._owner, self._before = kept, owner, before
+        self.key = key
+        self.problem = ""
+
+    def put(self, turn: Turn) -> None:
+        try:
+            self.key = self._kept.put(self._owner, self.key, (*self._before, turn))
+        except StoreError as error:
+            log.warning("a turn was not kept", exc_info=error)
+            self.problem = f"{NOT_KEPT} {error}"
+
+
+def _key(key: str) -> str:
+    return f'<data value="{esc(key)}"></data>'
+
+
+def mount(
+    app: "FastAPI",
+    rag: Streams,
+    kept: Conversations,
+    *,
+    documents: Callable[[], Sequence[Stored] | None] = lambda: None,
+    examples: Sequence[str] = (),
+    offered: Callable[[], bool] = lambda: True,
+) -> "FastAPI":
+    """The chat window at "/" of `app`. Call it last: it answers every path that no route before it takes.
+
+    `documents` gives what is indexed, None while that is not known.
+    """
+    # Gradio's first event imports it, on the thread that serves everybody.
+    threading.Thread(target=importlib.import_module, args=("matplotlib",), daemon=True).start()
+    blocks = build(rag, kept, examples=examples, offered=offered)
+    import gradio as gr
+    from fastapi import Request
+    from fastapi.responses import HTMLResponse
+
+    def conversations(request: Request, search: str = "") -> HTMLResponse:
+        return HTMLResponse(render_conversations(kept.listed(owner_of(request.headers.get("cookie")), search), search))
+
+    def pick() -> HTMLResponse:
+        return HTMLResponse(render_pick(documents()))
+
+    for part in (conversations, pick):
+        app.get(f"/page/{part.__name__}", include_in_schema=False)(part)
+    app.add_middleware(Readers)
     here = Path(__file__).parent
     style = (here / "style.css").read_text(encoding="utf-8")
     # plain strings, since a font object of gradio's would load a font

@@ -59,4 +59,151 @@
     document.getElementById("fn-sources")?.scrollTo(0, 0);
     setTimeout(() => show(turn, "start"), 50); // the earlier answers above it are laid out by then
   }).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["id"] });
+
+  // -- conversations: the address names the open one, so that each tab has its own and a reload finds it ------------
+
+  const press = (id) => document.getElementById(id)?.click();
+  const fill = async (id, path) => {
+    const box = document.getElementById(id);
+    if (!box) return;
+    const response = await fetch(path).catch(() => null);
+    if (response?.ok) box.innerHTML = await response.text(); // rendered and escaped by the server
+  };
+  const wanted = () => new URLSearchParams(location.search).get("c") ?? "";
+
+  const list = async () => {
+    const search = document.getElementById("fn-search")?.value ?? "";
+    await fill("fn-conversations", `/page/conversations?search=${encodeURIComponent(search)}`);
+    document.querySelectorAll("#fn-conversations li").forEach((item) => {
+      const open = item.dataset.c === wanted();
+      item.querySelector("a").toggleAttribute("aria-current", open);
+    });
+  };
+
+  const go = (address) => {
+    history.pushState(null, "", address);
+    press("fn-reopen");
+  };
+
+  const forget = async (item) => {
+    const title = item.querySelector(".fn-open").textContent;
+    if (!confirm(`Delete "${title}"?`)) return;
+    await fetch(`/v1/conversations/${item.dataset.c}`, { method: "DELETE" });
+    item.dataset.c === wanted() ? go("/") : list();
+  };
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.(".fn-open, .fn-new");
+    if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+      event.preventDefault();
+      go(link.getAttribute("href"));
+    }
+    const gone = event.target.closest?.(".fn-forget");
+    if (gone) forget(gone.closest("li"));
+    document.querySelectorAll(".fn-more[open]").forEach((menu) => menu.contains(event.target) || (menu.open = false));
+  });
+  addEventListener("popstate", () => press("fn-reopen"));
+  addEventListener("focus", list); // another tab may have changed it
+  let typing = 0;
+  document.addEventListener("input", (event) => {
+    if (event.target.id !== "fn-search") return;
+    clearTimeout(typing);
+    typing = setTimeout(list, 200);
+  });
+
+  // -- which sources are asked ---------------------------------------------------------------------------------------
+
+  const boxes = () => [...document.querySelectorAll("#fn-pick input")];
+  const isFolder = (box) => box.dataset.source.endsWith("/");
+  const inside = (folder) => boxes().filter((b) => b !== folder && b.dataset.source.startsWith(folder.dataset.source));
+  const settle = () => {
+    boxes().filter(isFolder).reverse().forEach((folder) => {
+      const leaves = inside(folder).filter((b) => !isFolder(b));
+      const checked = leaves.filter((b) => b.checked).length;
+      folder.checked = checked === leaves.length;
+      folder.indeterminate = checked > 0 && checked < leaves.length;
+    });
+  };
+
+  const unchecked = () => boxes().filter((b) => !isFolder(b) && !b.checked).map((b) => b.dataset.source);
+
+  // [] for all of them, null for none; whole folders by their name
+  const picked = () => {
+    const all = boxes();
+    if (all.every((b) => b.checked)) return [];
+    const whole = all.filter((b) => b.checked);
+    const names = whole.map((b) => b.dataset.source);
+    const folders = names.filter((name) => name.endsWith("/"));
+    const found = names.filter((name) => !folders.some((folder) => name !== folder && name.startsWith(folder)));
+    return found.length ? found : null;
+  };
+
+  const listSources = async () => {
+    await fill("fn-pick", "/page/pick");
+    const off = new Set(JSON.parse(sessionStorage.getItem("footnote-unchecked") ?? "[]"));
+    boxes().forEach((box) => (box.checked = !off.has(box.dataset.source)));
+    settle();
+    if (document.querySelector("#fn-pick [data-wait]")) setTimeout(listSources, 1500);
+  };
+
+  document.addEventListener("change", (event) => {
+    const box = event.target.closest?.("#fn-pick input");
+    if (!box) return;
+    if (isFolder(box)) inside(box).forEach((b) => (b.checked = box.checked));
+    settle();
+    sessionStorage.setItem("footnote-unchecked", JSON.stringify(unchecked()));
+  });
+
+  // -- what a question is sent with ----------------------------------------------------------------------------------
+
+  let replaces = 0; // the turn that the next question stands in place of
+  const editing = (number) => {
+    replaces = number;
+    document.documentElement.toggleAttribute("data-editing", number > 0);
+    document.querySelectorAll(".fn-turn").forEach((turn) => {
+      turn.classList.toggle("fn-replaced", number > 0 && Number(turn.id.slice(4)) >= number);
+    });
+  };
+
+  const edit = (number) => {
+    const field = document.querySelector("#fn-box textarea");
+    field.value = document.querySelector(`#fn-t${number} .fn-question`).textContent;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    field.focus();
+    editing(number);
+  };
+
+  document.addEventListener("click", (event) => {
+    const tool = event.target.closest?.("[data-do]");
+    if (!tool) return;
+    const number = Number(tool.dataset.turn);
+    if (tool.dataset.do === "edit") edit(number);
+    if (tool.dataset.do === "again") {
+      editing(number);
+      press("fn-again");
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && replaces) editing(0);
+  });
+  document.addEventListener("click", (event) => event.target.closest?.(".fn-keep") && editing(0));
+
+  window.footnote = {
+    wanted,
+    sent: () => JSON.stringify({ sources: picked(), replaces }),
+  };
+
+  // The page's parts come in one by one, and the server says which conversation stands open.
+  let open = null;
+  new MutationObserver(() => {
+    if (replaces && document.querySelector('#fn-current [aria-busy="true"]')) editing(0);
+    const key = document.querySelector("#fn-opened data")?.value;
+    if (key === undefined || key === open) return;
+    open = key;
+    editing(0);
+    if (key !== wanted()) history.replaceState(null, "", key ? `/?c=${key}` : "/");
+    list();
+  }).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["value"] });
+  const begin = () => (document.getElementById("fn-pick") ? (list(), listSources()) : setTimeout(begin, 30));
+  begin();
 }

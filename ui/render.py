@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
+from rag.conversations import Turn
 from rag.types import Answer, AnswerSentence, Citation, Fate, Hit, LeftOut, ModelCall, Passage, Reason, Support, Trace
 
+NAMED = 5  # sources a question was restricted to that are named
 SHOWN = 3  # uncited passages that stand open; the rest are folded
 
 # glyph, word, meaning: the glyph and the word differ, so that no mark rests on colour alone
@@ -41,24 +43,6 @@ CUTS: Mapping[LeftOut, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One question and what came of it so far. It is over with an answer, with a failure, or stopped."""
-
-    question: str
-    standalone_question: str = ""
-    passages: tuple[Hit, ...] | None = None  # None: the search is not done
-    text: str = ""
-    answer: Answer | None = None
-    trace: Trace | None = None
-    failure: str | None = None
-    stopped: bool = False
-
-    @property
-    def over(self) -> bool:
-        return self.answer is not None or self.failure is not None or self.stopped
-
-
-@dataclass(frozen=True, slots=True)
 class Span:
     """A cited stretch of a text, offsets relative to that text."""
 
@@ -72,8 +56,8 @@ def render_turn(turn: Turn, number: int, *, waited_s: float = 0) -> str:
     busy = "false" if turn.over else "true"
     return (
         f'<article class="fn-turn" id="fn-t{number}" aria-label="Question {number}">'
-        f'<h2 class="fn-question" dir="auto">{_esc(turn.question)}</h2>{_understood(turn)}'
-        f'<div aria-live="polite" aria-busy="{busy}">{_body(turn, number, waited_s)}</div></article>'
+        f'<h2 class="fn-question" dir="auto">{esc(turn.question)}</h2>{_only(turn)}{_understood(turn)}'
+        f'<div aria-live="polite" aria-busy="{busy}">{_body(turn, number, waited_s)}</div>{_tools(turn, number)}</article>'
     )
 
 
@@ -87,7 +71,7 @@ def render_sources(turn: Turn, number: int) -> str:
 
 def render_notice(message: str) -> str:
     """A question that cannot be sent: said beside the question box, no turn is made of it."""
-    return f'<p class="fn-notice" role="alert">{_esc(message)}</p>' if message else ""
+    return f'<p class="fn-notice" role="alert">{esc(message)}</p>' if message else ""
 
 
 def render_key() -> str:
@@ -108,17 +92,38 @@ def marked(text: str, spans: Sequence[Span]) -> str:
 def _segment(text: str, start: int, end: int, spans: Sequence[Span]) -> str:
     inside = sorted((s for s in spans if s.start <= start and end <= s.end), key=lambda s: s.number)
     if not inside:
-        return _esc(text[start:end])
+        return esc(text[start:end])
     numbers = " ".join(str(s.number) for s in inside)
     label = " ".join(str(s.number) for s in inside if s.start == start)
-    return f'<mark data-n="{numbers}" data-label="{label}">{_esc(text[start:end])}</mark>'
+    return f'<mark data-n="{numbers}" data-label="{label}">{esc(text[start:end])}</mark>'
+
+
+def _only(turn: Turn) -> str:
+    if not turn.sources:
+        return ""
+    named = ", ".join(f"<code>{esc(source)}</code>" for source in turn.sources[:NAMED])
+    more = f" and {len(turn.sources) - NAMED} more" if len(turn.sources) > NAMED else ""
+    return f'<p class="fn-understood">Asked only: {named}{more}</p>'
+
+
+def _tools(turn: Turn, number: int) -> str:
+    """What can be done with a turn that is over. page.js acts on `data-do`."""
+    if not turn.over:
+        return ""
+    buttons = [_tool("again", number, "Ask again", "Ask this question again; what follows it is replaced")]
+    buttons += [_tool("edit", number, "Edit", "Change this question and ask it again")]
+    return f'<div class="fn-tools" role="group" aria-label="Question {number}">{"".join(buttons)}</div>'
+
+
+def _tool(do: str, number: int, text: str, title: str) -> str:
+    return f'<button type="button" data-do="{do}" data-turn="{number}" title="{title}">{text}</button>'
 
 
 def _understood(turn: Turn) -> str:
     standalone = turn.answer.standalone_question if turn.answer else turn.standalone_question
     if not standalone or standalone.strip() == turn.question.strip():
         return ""
-    return f'<p class="fn-understood" dir="auto">Understood as: {_esc(standalone)}</p>'
+    return f'<p class="fn-understood" dir="auto">Understood as: {esc(standalone)}</p>'
 
 
 def _body(turn: Turn, number: int, waited_s: float) -> str:
@@ -136,7 +141,7 @@ def _body(turn: Turn, number: int, waited_s: float) -> str:
 
 
 def _waiting(turn: Turn, waited_s: float) -> str:
-    doing = "Searching the documents" if turn.passages is None else f"Reading {_count(len(turn.passages), 'passage')}"
+    doing = "Searching the documents" if turn.passages is None else f"Reading {count(len(turn.passages), 'passage')}"
     clock = f" · {waited_s:.0f} s" if waited_s >= 1 else ""
     return f'<p class="fn-waiting">{doing}<span class="fn-dots" aria-hidden="true"></span>{clock}</p>'
 
@@ -149,7 +154,7 @@ def _draft(text: str) -> str:
     """Text that nobody checked yet: its marks are shown, but lead nowhere."""
     if not text:
         return ""
-    body = re.sub(r" ?\[(\d+(?:, ?\d+)*)\]", r'<sup class="fn-plain">\1</sup>', _esc(text))
+    body = re.sub(r" ?\[(\d+(?:, ?\d+)*)\]", r'<sup class="fn-plain">\1</sup>', esc(text))
     return f'<p class="fn-text fn-draft" dir="auto">{body}</p>'
 
 
@@ -165,7 +170,7 @@ def _refusal(answer: Answer) -> str:
     nearest = "<p>The nearest passages are among the sources.</p>" if answer.passages else ""
     return (
         '<div class="fn-refusal"><p class="fn-head"><span aria-hidden="true">∅</span> Not in the documents</p>'
-        f'<p class="fn-text" dir="auto">{_esc(answer.text)}</p>{reason}{nearest}</div>{_remarks(answer)}{_meta(answer)}'
+        f'<p class="fn-text" dir="auto">{esc(answer.text)}</p>{reason}{nearest}</div>{_remarks(answer)}{_meta(answer)}'
     )
 
 
@@ -176,7 +181,7 @@ def _answer(answer: Answer, number: int) -> str:
         ("</p><p>" if i in starts else " " if i else "") + _sentence(sentence, i, number, by_number)
         for i, sentence in enumerate(answer.sentences)
     )
-    missing = f'<p class="fn-missing">Not in the documents: {_esc(answer.missing)}</p>' if answer.missing else ""
+    missing = f'<p class="fn-missing">Not in the documents: {esc(answer.missing)}</p>' if answer.missing else ""
     return (
         f'<div class="fn-text" dir="auto"><p>{body}</p></div>{missing}'
         f'<p class="fn-status fn-is-{answer.status}">{_status(answer)}</p>{_remarks(answer)}{_meta(answer)}'
@@ -200,18 +205,18 @@ def _sentence(sentence: AnswerSentence, index: int, number: int, by_number: Mapp
     notes = "".join(_note(by_number[n], index, number) for n in sentence.citations if n in by_number)
     return (
         f'<span class="fn-s fn-{sentence.support}" id="fn-t{number}-s{index}"><span class="fn-words">'
-        f"{_esc(sentence.text)}</span>{notes}{_mark(sentence.support)}</span>"
+        f"{esc(sentence.text)}</span>{notes}{_mark(sentence.support)}</span>"
     )
 
 
 def _note(citation: Citation, index: int, number: int) -> str:
     """The footnote's number; the quote and where it is from hang on it."""
     tip = f"fn-t{number}-s{index}-n{citation.number}"
-    where = _join(_esc(citation.title or citation.source), _where(citation))
+    where = _join(esc(citation.title or citation.source), _where(citation))
     return (
         f'<span class="fn-ref"><a class="fn-note" href="#fn-t{number}-c{citation.number}" data-turn="{number}" '
         f'data-n="{citation.number}" aria-label="Footnote {citation.number}" aria-describedby="{tip}">'
-        f'{citation.number}</a><span class="fn-tip" role="tooltip" id="{tip}"><q dir="auto">{_esc(citation.quote)}</q>'
+        f'{citation.number}</a><span class="fn-tip" role="tooltip" id="{tip}"><q dir="auto">{esc(citation.quote)}</q>'
         f"<cite>{where}</cite></span></span>"
     )
 
@@ -235,7 +240,7 @@ def _status(answer: Answer) -> str:
         return "Answered: the documents hold every sentence."
     if held == total:
         return "Answered in part: the documents hold every sentence, but leave part of the question open."
-    return f"Answered in part: the documents hold {held} of {_count(total, 'sentence')}."
+    return f"Answered in part: the documents hold {held} of {count(total, 'sentence')}."
 
 
 def _remarks(answer: Answer) -> str:
@@ -245,7 +250,7 @@ def _remarks(answer: Answer) -> str:
 def _meta(answer: Answer) -> str:
     words = {"search_s": "search", "first_token_s": "first word", "total_s": "whole answer"}
     times = (f"{word} {answer.timings[key]:.2g} s" for key, word in words.items() if key in answer.timings)
-    return f'<p class="fn-meta">{_join(_esc(answer.model), *times)}</p>'
+    return f'<p class="fn-meta">{_join(esc(answer.model), *times)}</p>'
 
 
 def _source_list(turn: Turn, number: int) -> str:
@@ -267,7 +272,7 @@ def _folded(hits: Sequence[Hit]) -> str:
     if not hits:
         return ""
     cards = "".join(_found_card(hit) for hit in hits)
-    return f'<details class="fn-others"><summary>{_count(len(hits), "more passage")} found</summary>{cards}</details>'
+    return f'<details class="fn-others"><summary>{count(len(hits), "more passage")} found</summary>{cards}</details>'
 
 
 def _cards(answer: Answer, number: int) -> tuple[str, list[Hit]]:
@@ -309,15 +314,15 @@ def _found_card(hit: Hit) -> str:
 
 def _card(about: Passage | Citation, text: str, numbers: str, ranks: str) -> str:
     """`text`, `numbers` and `ranks` are HTML."""
-    by = _join(*(_esc(x) for x in (about.author, about.publisher, about.date) if x))
+    by = _join(*(esc(x) for x in (about.author, about.publisher, about.date) if x))
     lines = "".join(
         f'<p class="{name}">{line}</p>' for name, line in (("fn-where", _where(about)), ("fn-by", by)) if line
     )
     return (
         f'<article class="fn-card{" fn-cited" if numbers else ""}" tabindex="-1"><header>{numbers}'
-        f'<h4 dir="auto">{_esc(about.title or about.source)}</h4>{lines}</header>'
+        f'<h4 dir="auto">{esc(about.title or about.source)}</h4>{lines}</header>'
         f'<blockquote dir="auto">{text}</blockquote>'
-        f"<footer>{_join(f'<code>{_esc(about.source)}</code>', ranks)}</footer></article>"
+        f"<footer>{_join(f'<code>{esc(about.source)}</code>', ranks)}</footer></article>"
     )
 
 
@@ -340,24 +345,24 @@ def _nearest(hit: Hit) -> str:
     p = hit.passage
     scored = list(zip(hit.sentence_scores, p.sentences, strict=False))
     if len(scored) < 2:
-        return _esc(p.text)
+        return esc(p.text)
     best = max(scored, key=lambda pair: pair[0])[1]
     start, end = best.start - p.start, best.end - p.start
-    return f'{_esc(p.text[:start])}<span class="fn-near">{_esc(p.text[start:end])}</span>{_esc(p.text[end:])}'
+    return f'{esc(p.text[:start])}<span class="fn-near">{esc(p.text[start:end])}</span>{esc(p.text[end:])}'
 
 
 def _ranks(hit: Hit) -> str:
     """Why it was found: the score and the place in each ranking; and where else nearly the same stands."""
-    places = [f"{_esc(name)} #{place}" for name, place in hit.ranks.items()]
-    places += [f"nearly the same in {_esc(source)}" for source in dict.fromkeys(place.source for place in hit.also)]
+    places = [f"{esc(name)} #{place}" for name, place in hit.ranks.items()]
+    places += [f"nearly the same in {esc(source)}" for source in dict.fromkeys(place.source for place in hit.also)]
     return f'<span class="fn-ranks">{_join(f"score {hit.score:.2f}", *places)}</span>'
 
 
 def _where(about: Passage | Citation) -> str:
     heading = about.heading[1:] if about.heading[:1] in ((about.title,), (about.sheet,)) else about.heading
-    parts = [" &rsaquo; ".join(_esc(h) for h in heading)]
+    parts = [" &rsaquo; ".join(esc(h) for h in heading)]
     parts.append(f"page {about.page}" if about.page is not None else "")
-    parts.append(f"sheet {_esc(about.sheet)}" if about.sheet else "")
+    parts.append(f"sheet {esc(about.sheet)}" if about.sheet else "")
     if isinstance(about, Citation):
         parts.append(f"row {about.row}" if about.row is not None else "")
     elif about.rows:
@@ -370,29 +375,29 @@ def _join(*parts: str) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _count(n: int, noun: str) -> str:
+def count(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def trace_html(trace: Trace) -> str:
     """Why this answer: the way from the question to the last check, folded."""
     t = trace
-    parts_of = f"<p>In parts: {_esc(' | '.join(t.parts))}</p>" if len(t.parts) > 1 else ""
+    parts_of = f"<p>In parts: {esc(' | '.join(t.parts))}</p>" if len(t.parts) > 1 else ""
     only = f" in {', '.join(t.sources)}" if t.sources else ""
-    words = ", ".join(f"{_esc(term.word)} {term.rarity:.1f}" for term in t.terms)
+    words = ", ".join(f"{esc(term.word)} {term.rarity:.1f}" for term in t.terms)
     sent = [e for e in t.evidence if e.cut is None]
     cut = [e for e in t.evidence if e.cut is not None]
     parts = [
-        _part("Searched for", f"<p>{_esc(t.search_text + only)}</p>{parts_of}<p>Rarity of the words: {words}</p>"),
+        _part("Searched for", f"<p>{esc(t.search_text + only)}</p>{parts_of}<p>Rarity of the words: {words}</p>"),
         _part(
-            f"The best of {_count(t.found, 'passage')} found",
+            f"The best of {count(t.found, 'passage')} found",
             _table(
                 ("Score", "Ranks", "Passage", ""),
                 (
                     (
                         f"{c.score:.2f}",
-                        ", ".join(f"{_esc(name)} #{rank}" for name, rank in c.ranks.items()),
-                        f"<code>{_esc(c.source)}</code> {_esc(c.begins)}…",
+                        ", ".join(f"{esc(name)} #{rank}" for name, rank in c.ranks.items()),
+                        f"<code>{esc(c.source)}</code> {esc(c.begins)}…",
                         FATES[c.fate],
                     )
                     for c in t.candidates
@@ -401,11 +406,11 @@ def trace_html(trace: Trace) -> str:
             + f"<p>A best score under {t.gate:g} counts as off topic.</p>",
         ),
         _part(
-            f"Evidence: {sum(e.tokens for e in sent)} of at most {_count(t.evidence_budget, 'token')}",
+            f"Evidence: {sum(e.tokens for e in sent)} of at most {count(t.evidence_budget, 'token')}",
             _table(
                 ("Score", "Tokens", "Sentence", ""),
                 (
-                    (f"{e.score:.2f}", str(e.tokens), _esc(e.text), f"cut: {CUTS[e.cut]}" if e.cut else "read")
+                    (f"{e.score:.2f}", str(e.tokens), esc(e.text), f"cut: {CUTS[e.cut]}" if e.cut else "read")
                     for e in (*sent, *cut)
                 ),
             ),
@@ -413,13 +418,13 @@ def trace_html(trace: Trace) -> str:
         *(_part(f"Call {n} of the model", _call(call)) for n, call in enumerate(t.calls, 1)),
         _part(
             "Checks",
-            (f"<p>{_esc(_sure(t))}</p>" if t.check is not None else "")
+            (f"<p>{esc(_sure(t))}</p>" if t.check is not None else "")
             + _table(
                 ("Support", "Score", "Sentence"),
-                ((MARKS[j.support][1], "" if j.score is None else f"{j.score:.2f}", _esc(j.text)) for j in t.judged),
+                ((MARKS[j.support][1], "" if j.score is None else f"{j.score:.2f}", esc(j.text)) for j in t.judged),
             ),
         ),
-        _part("Timings", f"<p>{_join(*(f'{_esc(name)} {value:g}' for name, value in t.timings.items()))}</p>"),
+        _part("Timings", f"<p>{_join(*(f'{esc(name)} {value:g}' for name, value in t.timings.items()))}</p>"),
     ]
     return f'<details class="fn-why"><summary>Why this answer</summary>{"".join(parts)}</details>'
 
@@ -431,16 +436,16 @@ def _sure(t: Trace) -> str:
 
 
 def _call(call: ModelCall) -> str:
-    cost = [f"{_count(call.prompt_tokens, 'prompt token')}", f"{call.total_s:.2f} s"]
+    cost = [f"{count(call.prompt_tokens, 'prompt token')}", f"{call.total_s:.2f} s"]
     cost += [f"probability of yes {call.probability:.3f}"] if call.probability is not None else []
     cost += [f"{call.tokens_per_s:.0f} tokens/s"] if call.tokens_per_s else []
     said = "\n\n".join(f"{message.role}: {message.content}" for message in call.messages)
     reply = f"\n\nreply: {call.reply}" if call.reply else ""
-    return f'<p>{_join(*cost)}</p><pre tabindex="0" dir="auto">{_esc(said + reply)}</pre>'
+    return f'<p>{_join(*cost)}</p><pre tabindex="0" dir="auto">{esc(said + reply)}</pre>'
 
 
 def _part(heading: str, body: str) -> str:
-    return f"<section><h4>{_esc(heading)}</h4>{body}</section>"
+    return f"<section><h4>{esc(heading)}</h4>{body}</section>"
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -450,11 +455,11 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if body else ""
 
 
-def _esc(text: str) -> str:
+def esc(text: str) -> str:
     """Text for an element or a quoted attribute. A lone surrogate of a broken PDF cannot be sent: it becomes "?"."""
     return escape(text.encode("utf-8", "replace").decode(), quote=True)
 
 
 def _code(text: str) -> str:
     """Our own messages name commands in backticks."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", _esc(text))
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", esc(text))

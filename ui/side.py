@@ -1,0 +1,76 @@
+"""What stands at the side of the chat -> HTML, pure: conversations, and the sources that may be asked."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from rag.conversations import Conversation
+from rag.index import Stored
+from ui.render import count, esc
+
+PICKED_FROM = 1000  # sources that the list shows one by one
+
+
+@dataclass(slots=True)
+class _Folder:
+    folders: dict[str, "_Folder"] = field(default_factory=dict)
+    documents: list[Stored] = field(default_factory=list)
+
+    def sources(self) -> int:
+        return len(self.documents) + sum(folder.sources() for folder in self.folders.values())
+
+
+def render_conversations(kept: Sequence[Conversation], search: str = "") -> str:
+    """Links that page.js opens in place; followed in a tab of their own they open as well."""
+    if not kept:
+        return f'<p class="fn-empty">{"No conversation holds these words." if search else "No conversations yet."}</p>'
+    return f'<ul class="fn-kept">{"".join(map(_conversation, kept))}</ul>'
+
+
+def render_pick(documents: Sequence[Stored] | None) -> str:
+    """A check box for each source and folder, all of them checked. None: not known yet."""
+    if documents is None:
+        return '<p class="fn-empty" data-wait="true">The index is being opened…</p>'
+    if not documents:
+        return '<p class="fn-empty">Nothing is indexed yet.</p>'
+    shown = documents[:PICKED_FROM]
+    more = len(documents) - len(shown)
+    rest = f'<p class="fn-empty">and {count(more, "more source")}, asked only while all are checked</p>' if more else ""
+    return f'<ul class="fn-tree">{_branch(_tree(shown), "")}</ul>{rest}'
+
+
+def _conversation(c: Conversation) -> str:
+    title, key = esc(c.title), esc(c.id)
+    return (
+        f'<li data-c="{key}"><a class="fn-open" href="/?c={key}" title="{title}" dir="auto">{title}</a>'
+        f'<details class="fn-more"><summary aria-label="More for {title}">⋯</summary><div class="fn-menu">'
+        f'<a href="/v1/conversations/{key}?format=markdown" download>Save as Markdown</a>'
+        f'<a href="/v1/conversations/{key}" download>Save as JSON</a>'
+        f'<button type="button" class="fn-forget">Delete</button></div></details></li>'
+    )
+
+
+def _tree(documents: Iterable[Stored]) -> _Folder:
+    root = _Folder()
+    for document in documents:
+        folder = root
+        for name in document.source.split("/")[:-1]:
+            folder = folder.folders.setdefault(name, _Folder())
+        folder.documents.append(document)
+    return root
+
+
+def _branch(folder: _Folder, path: str) -> str:
+    folders = "".join(
+        f"<li>{_box(f'{path}{name}/', f'Folder {name}')}<details><summary>{esc(name)} "
+        f"<small>{inner.sources()}</small></summary><ul>{_branch(inner, f'{path}{name}/')}</ul></details></li>"
+        for name, inner in folder.folders.items()
+    )
+    return folders + "".join(
+        f"<li><label>{_box(d.source)}<span dir='auto' title='{esc(d.source)}'>{esc(d.title or d.source)}</span></label></li>"
+        for d in folder.documents
+    )
+
+
+def _box(source: str, label: str = "") -> str:
+    named = f' aria-label="{esc(label)}"' if label else ""
+    return f'<input type="checkbox" checked data-source="{esc(source)}"{named}>'
