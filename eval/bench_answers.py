@@ -35,7 +35,7 @@ from rag.config import Settings
 from rag.errors import InputError, RagError
 from rag.pipeline import Progress, Rag
 from rag.retrieval import words
-from rag.types import Answer, Citation, Evidence
+from rag.types import Answer, Citation, Evidence, Passage, Sentence
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -267,14 +267,15 @@ def citation_support(answer: Answer, supports: Supports) -> tuple[float | None, 
 
 
 def _evidence(citation: Citation, answer: Answer) -> Evidence:
-    """The evidence that a citation was made from, in the passage it stands in."""
+    """The evidence that a citation was made from, in its passage; in one of its own where that was not fetched."""
     c = citation
-    passage = next(
+    held = (
         hit.passage
         for hit in answer.passages
         if hit.passage.source == c.source and hit.passage.start <= c.start and c.end <= hit.passage.end
     )
-    return Evidence(passage, c.start, c.end, c.quote, 0.0)
+    alone = Passage(c.source, c.title, c.start, c.end, c.quote, (Sentence(c.start, c.end),), c.heading)
+    return Evidence(next(held, alone), c.start, c.end, c.quote, 0.0)
 
 
 def answers_as_json(results: Sequence[Result]) -> dict[str, dict[str, dict[str, float | int | None]]]:

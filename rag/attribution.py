@@ -37,6 +37,11 @@ class Match:
     score: float = 0.0
 
 
+FIGURES = frozenset({"number", "year", "date", "day"})
+LEAST_SHARED = 3  # words that a text must share with a statement to speak of the same matter
+SAME_MATTER, SAME_WORDS = 0.5, 0.75  # and their share of the statement's weight
+
+
 def match(
     sentence: str,
     evidence: Sequence[Evidence],
@@ -116,6 +121,42 @@ def _cover(said: Claim, weights: Mapping[str, float], found: Sequence[Found]) ->
     # Evidence that shares nothing with the sentence but a name is about something else: it lends the name no support.
     deeds = {t.key for t in said.tokens if t.kind != "name"}
     return chosen[:1] + [i for i in chosen[1:] if sum(weights[k] for k in deeds & held[i]) >= ALIKE]
+
+
+def denies(statement: str, text: str, rarity: Mapping[str, float] | None = None) -> bool:
+    """Whether a text speaks of what the statement says and gives another figure or date, or the opposite.
+
+    A question counts as the statement of what it takes for granted.
+    """
+    said, held = read(statement), read(text)
+    found = found_in(said, held)
+    weights = {t.key: (rarity or {}).get(t.word, 1.0) for t in said.tokens if t.kind not in FIGURES}
+    shared = {said.tokens[i].key for i in found} & weights.keys()
+    share = sum(weights[k] for k in shared) / (sum(weights.values()) or 1.0)
+    if len(shared) < LEAST_SHARED or share < SAME_MATTER:
+        return False
+    against = contradictions(said, [held])
+    # Negation stands for much else ("not only", "no fewer than"): it counts where nearly all the rest is the same.
+    return (
+        bool(against & {"fact", "opposite"})
+        or _other_figure(said, held)
+        or ("negation" in against and share >= SAME_WORDS)
+    )
+
+
+def _other_figure(said: Claim, held: Claim) -> bool:
+    """A figure of a kind and unit of which the other has only different ones."""
+    mine, theirs = _figures(said), _figures(held)
+    return any(kind in theirs and keys.isdisjoint(theirs[kind]) for kind, keys in mine.items())
+
+
+def _figures(claim: Claim) -> dict[tuple[str, str], set[str]]:
+    """(kind, unit) -> the figures."""
+    figures: dict[tuple[str, str], set[str]] = {}
+    for token in claim.tokens:
+        if token.kind in FIGURES:
+            figures.setdefault((token.kind, token.unit), set()).add(token.key)
+    return figures
 
 
 def attribute(

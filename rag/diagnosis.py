@@ -25,11 +25,20 @@ Stage = Literal[
 ]
 WORD = re.compile(r"[^\W_]+")
 MARKUP = re.compile(r"</?[A-Za-z][^<>\n]{0,200}>|(?<=\])\([^()\s]*\)")  # tags, and where links lead
-REMEDY_OF: dict[LeftOut, str] = {
-    "budget": "Raise RAG_EVIDENCE_TOKENS: better sentences filled the budget.",
-    "worth": "It is worth much less than the best sentence: ask in the words of the sentence.",
-    "duplicate": "Another document says the same, and was chosen.",
+REMEDIES: dict[Stage, str] = {
+    "not_parsed": "`rag documents` shows whether the file is in, `rag documents text SOURCE` what was read of it.",
+    "not_indexed": "Headings are read with the passages under them, and are not quoted. Expect a sentence of the text.",
+    "split": "A passage ends at headings, pages and RAG_PASSAGE_TOKENS: expect one of the parts, or raise that.",
+    "not_found": "The question shares neither words nor meaning with it: ask in its words.",
+    "ranked_low": "Raise RAG_PASSAGES, or ask in the words of the sentence.",
+    "gate": "Lower RAG_GATE: nothing was near enough to ask the model.",
+    "cut": "Raise RAG_EVIDENCE_TOKENS: better sentences filled the budget.",
+    "refused": "The model holds that it does not answer the question, or wrote nothing that it supports. Ask more exactly,"
+    " or lower RAG_CHECK.",
+    "not_in_answer": "The model read it and used something else: ask more exactly, or try a larger model (RAG_LLM).",
+    "in_answer": "",
 }
+WORTH_LITTLE = "It is worth much less than the best sentence: ask in the words of the sentence."  # cut for that
 MOST = 0.5  # share of the sentence that must have been sent to count as sent
 
 
@@ -70,12 +79,29 @@ class Journey:
         return [p for p in self.near if any(_overlaps(place, p) for place in self.places)]
 
     @property
-    def fetched(self) -> Sequence[Hit]:
-        return self.answer.passages
+    def fetched(self) -> bool:
+        return any(_overlaps(place, hit.passage) for place in self.places for hit in self.answer.passages)
+
+    @property
+    def folded(self) -> bool:
+        """Into a fetched passage that says nearly the same."""
+        return any(self.holds(also.source, also.start, also.end) for hit in self.answer.passages for also in hit.also)
+
+    @property
+    def why_cut(self) -> LeftOut | None:
+        return next((why for e, why in self.aside if self.holds(e.passage.source, e.start, e.end)), None)
 
     @property
     def cited(self) -> bool:
-        return any(_covers(place, c.source, c.start, c.end) for place in self.places for c in self.answer.citations)
+        return any(self.holds(c.source, c.start, c.end) for c in self.answer.citations)
+
+    def holds(self, source: str, start: int, end: int) -> bool:
+        """Whether a span holds most of the sentence, or lies in it: of two sentences, each alone will do."""
+        for place in self.places:
+            both = min(place.end, end) - max(place.start, start)
+            if place.source == source and both > MOST * min(place.end - place.start, end - start):
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +157,16 @@ def _nearest(sentence: str, passages: Sequence[Passage]) -> Near | None:
 def diagnose(expected: str, way: Journey) -> Diagnosis:
     near = None if way.places else _nearest(expected, way.near)
     steps = list(_steps(way, near))
-    lost = next(((stage, remedy) for stage, step, remedy in steps if not step.ok), None)
-    in_answer: tuple[Stage, str] = ("in_answer", "")
-    stage, remedy = in_answer if lost is None or way.cited else lost
+    lost: Stage = next((stage for stage, step in steps if not step.ok), "in_answer")
+    stage: Stage = "in_answer" if way.cited else lost
     best = _best(way)
     hit = way.ranked[best - 1] if best else None
     return Diagnosis(
         question=way.answer.question,
         expected=expected,
         stage=stage,
-        remedy=remedy,
-        steps=tuple(step for _, step, _ in steps),
+        remedy=WORTH_LITTLE if stage == "cut" and way.why_cut == "worth" else REMEDIES[stage],
+        steps=tuple(step for _, step in steps),
         places=tuple(way.places),
         nearest=near,
         rank=best,
@@ -153,92 +178,45 @@ def diagnose(expected: str, way: Journey) -> Diagnosis:
     )
 
 
-def _steps(way: Journey, near: Near | None) -> Iterator[tuple[Stage, Step, str]]:
-    """(stage, what was seen, what to do where it went wrong), up to where nothing more can be said."""
+def _steps(way: Journey, near: Near | None) -> Iterator[tuple[Stage, Step]]:
+    """What was seen at each step, up to where nothing more can be said, and the stage that it would be lost at."""
     if not way.places:
         told = "these words stand in no stored text"
         if near:
             told += f"; nearest, with {near.share:.0%} of them: {near.source}, {near.start}–{near.end}: “{near.text}”"
-        yield (
-            "not_parsed",
-            Step("parsed", False, told),
-            ("`rag documents` shows whether the file is in, `rag documents text SOURCE` what was read of it."),
-        )
+        yield "not_parsed", Step("parsed", False, told)
         return
     first = way.places[0]
     more = f" and {len(way.places) - 1} more" if way.places[1:] else ""
-    yield (
-        "not_parsed",
-        Step("parsed", True, f"stands in {first.source}, characters {first.start}–{first.end}{more}"),
-        "",
-    )
+    told = f"stands in {first.source}, characters {first.start}–{first.end}{more}"
+    yield "not_parsed", Step("parsed", True, told)
     if not way.passages:
-        yield (
-            "not_indexed",
-            Step("indexed", False, "but in no passage: it is a heading"),
-            ("Headings are read with the passages under them, and are not quoted. Expect a sentence of the text."),
-        )
+        yield "not_indexed", Step("indexed", False, "but in no passage: it is a heading")
         return
     whole = any(_within(place, p) for place in way.places for p in way.passages)
     parts = ", ".join(f"{p.start}–{p.end}" for p in way.passages)
-    yield (
-        "split",
-        Step("whole", whole, "in one passage" if whole else f"split between the passages {parts}"),
-        ("A passage ends at headings and pages and at RAG_PASSAGE_TOKENS: expect one of the parts, or raise that."),
-    )
+    yield "split", Step("whole", whole, "in one passage" if whole else f"split between the passages {parts}")
     best = _best(way)
     if best is None:
-        told = f"among the {len(way.ranked)} candidates of no list"
-        yield (
-            "not_found",
-            Step("found", False, told),
-            "The question shares neither words nor meaning with it: ask in its words.",
-        )
+        yield "not_found", Step("found", False, f"not among the {len(way.ranked)} candidates of the lists")
         return
     hit = way.ranked[best - 1]
     ranks = ", ".join(f"{name} {rank}" for name, rank in hit.ranks.items())
     told = f"place {best} of {len(way.ranked)}, score {hit.score:.2f} ({ranks})"
-    fetched = any(_overlaps(place, h.passage) for place in way.places for h in way.fetched)
-    folded = any(
-        _covers(place, also.source, also.start, also.end)
-        for place in way.places
-        for h in way.fetched
-        for also in h.also
-    )
-    if not fetched:
-        told += ", folded into a near-duplicate" if folded else f", and {len(way.fetched)} were fetched"
-    yield (
-        "ranked_low",
-        Step("ranked", fetched or folded, told),
-        "Raise RAG_PASSAGES, or ask in the words of the sentence.",
-    )
-    top = way.ranked[0].score
+    if not way.fetched:
+        told += ", folded into a near-duplicate" if way.folded else f", and {len(way.answer.passages)} were fetched"
+    yield "ranked_low", Step("ranked", way.fetched or way.folded, told)
     passed = way.answer.reason != "off_topic"
-    yield (
-        "gate",
-        Step("gate", passed, f"the best score {top:.2f}, RAG_GATE {way.gate:.2f}"),
-        ("Lower RAG_GATE: nothing was near enough to ask the model."),
-    )
-    sent = any(_held(way.places, e) for e in way.sent)
-    why = next((why for e, why in way.aside if _held(way.places, e)), None)
+    yield "gate", Step("gate", passed, f"the best score {way.ranked[0].score:.2f}, RAG_GATE {way.gate:.2f}")
+    sent = any(way.holds(e.passage.source, e.start, e.end) for e in way.sent)
     told = f"{'one' if sent else 'none'} of the {len(way.sent)} sentences that were chosen for the model"
-    yield "cut", Step("evidence", sent, told if sent or why is None else f"{told} ({why})"), REMEDY_OF[why or "budget"]
+    yield "cut", Step("evidence", sent, told if sent or not way.why_cut else f"{told} ({way.why_cut})")
     answered = way.answer.status != "not_in_documents"
     sure = way.answer.timings.get("check")
     told = "" if sure is None else f", the check gave {sure:.2f}, RAG_CHECK {way.check:.2f}"
-    yield (
-        "refused",
-        Step("answered", answered, f"{way.answer.status}{told}"),
-        (
-            "The model holds that it does not answer the question, or wrote nothing that it supports. Ask more exactly, or lower RAG_CHECK."
-        ),
-    )
-    cited = any(_covers(place, c.source, c.start, c.end) for place in way.places for c in way.answer.citations)
-    yield (
-        "not_in_answer",
-        Step("cited", cited, "a footnote of the answer" if cited else "the answer cites other sentences"),
-        ("The model read it and used something else: ask more exactly, or try a larger model (RAG_LLM)."),
-    )
+    yield "refused", Step("answered", answered, f"{way.answer.status}{told}")
+    told = "a footnote of the answer" if way.cited else "the answer cites other sentences"
+    yield "not_in_answer", Step("cited", way.cited, told)
 
 
 def _best(way: Journey) -> int | None:
@@ -250,22 +228,12 @@ def _best(way: Journey) -> int | None:
     return None
 
 
-def _held(places: Sequence[Place], e: Evidence) -> bool:
-    return any(_covers(place, e.passage.source, e.start, e.end) for place in places)
-
-
 def _within(place: Place, passage: Passage) -> bool:
     return place.source == passage.source and passage.start <= place.start and place.end <= passage.end
 
 
 def _overlaps(place: Place, passage: Passage) -> bool:
     return place.source == passage.source and place.start < passage.end and passage.start < place.end
-
-
-def _covers(place: Place, source: str, start: int, end: int) -> bool:
-    """Whether the span holds most of the sentence, or lies in it: of two sentences, each alone will do."""
-    both = min(place.end, end) - max(place.start, start)
-    return place.source == source and both > MOST * min(place.end - place.start, end - start)
 
 
 def _words(text: str) -> list[tuple[str, int, int]]:

@@ -1,7 +1,7 @@
 """Prompts, the token budget, and the words that the program itself says."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
@@ -31,6 +31,14 @@ REFUSALS = {
     "pt": "Os documentos não o dizem.",
 }
 
+SAYS_OTHERWISE = {
+    "en": "The documents say otherwise: “{quote}” ({source})",
+    "es": "Los documentos dicen otra cosa: «{quote}» ({source})",
+}
+DISAGREE = {
+    "en": "The documents disagree. {source} says: “{quote}”",
+    "es": "Los documentos no concuerdan. En {source} se lee: «{quote}»",
+}
 MARK = re.compile(r"\s*\[\^?\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\]")
 MARK_BEGINS = re.compile(r"\s*\[[\^\d\s,;–-]{0,20}\Z|\s+\Z")  # what may yet become a mark
 
@@ -186,6 +194,21 @@ def says_not_found(text: str, *, so_far: bool = False) -> bool:
 
 def refusal(language: str) -> str:
     return REFUSALS.get(language, REFUSALS["en"])
+
+
+def says_otherwise(language: str, evidence: Evidence) -> str:
+    """Beside a refusal: what the question takes for granted is not what the documents say."""
+    return _about(SAYS_OTHERWISE, language, evidence)
+
+
+def disagree(language: str, evidence: Evidence) -> str:
+    """Beside an answer: what another document says instead."""
+    return _about(DISAGREE, language, evidence)
+
+
+def _about(sayings: Mapping[str, str], language: str, evidence: Evidence) -> str:
+    saying = sayings.get(language, sayings["en"])
+    return saying.format(quote=plain(evidence.text), source=evidence.passage.source)
 
 
 def count_tokens(text: str) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag import generation, questions
-from rag.attribution import Match, cite, match, status_of
+from rag.attribution import Match, cite, denies, match, status_of
 from rag.chunking import plain
 from rag.config import Settings
 from rag.diagnosis import Diagnosis, Journey, diagnose, holds_words, locate
@@ -330,7 +330,7 @@ class _Asking:
         self.judged: list[Judged] = []
         self.sentences: list[AnswerSentence] = []
         self.citations: list[Citation] = []
-        self.notes = () if rag.llm or rag.settings.llm == "extractive" else (NO_WEIGHTS,)
+        self.notes: tuple[str, ...] = () if rag.llm or rag.settings.llm == "extractive" else (NO_WEIGHTS,)
 
     def run(self) -> Iterator[Event]:
         only = self.rag._resolve(self.sources)  # first: where nothing can be searched, no model is asked
@@ -386,9 +386,9 @@ class _Asking:
         yield self._done()
 
     def _generate(self, llm: LLM, query: str) -> Iterator[Event]:
-        query, sure = self._answerable(llm, query)
+        asked, (query, sure) = query, self._answerable(llm, query)
         if not query:
-            yield self._refuse("not_stated")
+            yield self._refuse_what_is_not_stated(asked)
             return
         with closing(llm.stream(generation.answer_messages(query, self.evidence, may_refuse=sure is None))) as chunks:
             for piece in generation.pieces(chunks):
@@ -447,8 +447,9 @@ class _Asking:
     def _add(self, text: str, compared: str, found: Match) -> str:
         """`compared`: the sentence as it was matched, in the language of the documents."""
         numbers = []
-        for evidence in found.evidence:
-            new = cite(evidence, found.support, len(self.citations) + 1)
+        against = self._against(compared, found)
+        for evidence in (*found.evidence, *against):
+            new = cite(evidence, "partial" if evidence in against else found.support, len(self.citations) + 1)
             old = next(
                 (c for c in self.citations if (c.source, c.start, c.end) == (new.source, new.start, new.end)), None
             )
@@ -458,6 +459,18 @@ class _Asking:
         self.sentences.append(AnswerSentence(text, found.support, tuple(numbers)))
         self.judged.append(Judged(compared, found.support, tuple(numbers), round(found.score, 3)))
         return _marks(self.sentences[-1])
+
+    def _against(self, sentence: str, found: Match) -> tuple[Evidence, ...]:
+        """What another document says instead of a supported sentence; told in a note."""
+        cited = {e.passage.source for e in found.evidence}
+        if not cited:
+            return ()
+        others = (e for e in self.evidence if e.passage.source not in cited)
+        against = next((e for e in others if denies(sentence, e.text, self.rarity)), None)
+        if against is None:
+            return ()
+        self.notes += (generation.disagree(self.understood.language, against),)
+        return (against,)
 
     def _delta(self, text: str, *, opens: bool = False) -> Delta:
         """`opens`: a sentence begins; all but the first stand behind a space."""
@@ -470,6 +483,14 @@ class _Asking:
             return self._refuse("not_stated")
         text = " ".join(sentence.text + _marks(sentence) for sentence in self.sentences)
         return self._finished(self._answer(text, "partial" if self.missing or status == "partial" else "answered"))
+
+    def _refuse_what_is_not_stated(self, query: str) -> Done:
+        """A question that takes for granted what the documents deny is told so."""
+        denying = next((e for e in self.evidence if denies(query, e.text, self.rarity)), None)
+        if denying is None:
+            return self._refuse("not_stated")
+        self.notes += (generation.says_otherwise(self.understood.language, denying),)
+        return self._refuse("contradicted")
 
     def _refuse(self, reason: Reason) -> Done:
         self.sentences, self.citations, self.missing = [], [], None

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from rag.attribution import attribute, cite, match, status_of
+from rag.attribution import attribute, cite, denies, match, status_of
 from rag.types import Evidence, Passage, Sentence
 
 
@@ -150,3 +150,31 @@ def test_evidence_of_the_same_words_is_cited_by_the_first() -> None:
 )
 def test_the_status_follows_from_the_support_of_the_sentences(supports: list[str], status: str) -> None:
     assert status_of(supports) == status  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "When did Edna Marsh build the mill at Lindal in 1902?",
+        "The mill at Lindal was built by Edna Marsh in 1904.",
+        "Which mill at Lindal was not built by Edna Marsh?",
+        "¿Qué molino de Lindal no fue construido por Edna Marsh?",
+    ],
+)
+def test_a_text_that_gives_another_figure_or_the_opposite_denies_a_statement(statement: str) -> None:
+    held = "El molino de Lindal fue construido por Edna Marsh." if statement.startswith("¿") else MILL[0].text
+    assert denies(statement, held)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "When did Edna Marsh build the mill at Lindal?",
+        "The mill at Lindal was built by Edna Marsh in 1887.",
+        "In 1902 the inn burnt down.",
+        "What did the mill cost in 1904?",
+        "",
+    ],
+)
+def test_a_text_that_agrees_or_speaks_of_something_else_denies_nothing(statement: str) -> None:
+    assert not denies(statement, MILL[0].text)

@@ -73,7 +73,7 @@ def test_doctor_says_step_by_step_where_a_sentence_was_lost(filled: Command) -> 
     ran = filled("doctor", "miss", "--question", QUESTION, "--expect", "He kept a goat.")
     assert ran.code == 0
     assert ran.out.startswith("ok  parsed: stands in lighthouse.md, characters ")
-    assert "\nLost: cut. It is worth much less" in ran.out and ran.err == f"\nThe answer: {ANSWER} [1]\n"
+    assert "\nLost: " in ran.out and ran.err == f"\nThe answer: {ANSWER} [1]\n"
     found = filled("doctor", "miss", "--question", QUESTION, "--expect", ANSWER)
     assert found.out.endswith("\n\nThe answer rests on it.\n") and "Lost" not in found.out
     data = json.loads(filled("doctor", "miss", "--question", QUESTION, "--expect", "No such words.", "--json").out)

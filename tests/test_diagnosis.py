@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rag.diagnosis import holds_words, locate
+from rag.diagnosis import Journey, diagnose, holds_words, locate
 from rag.errors import EmptyIndexError, InputError
 from rag.index import Candidate
 from rag.pipeline import Rag
+from rag.types import Evidence, LeftOut, Place
 from tests.fakes import FakeLLM, fake_rag
 
 ASKED = "Who built the lighthouse on Farrow Point?"
@@ -92,16 +93,29 @@ def test_a_question_under_the_gate_stops_there(rag: Rag) -> None:
     assert lost(rag, ASKED, BUILT) == ("gate", ["parsed", "whole", "ranked", "evidence"])
 
 
-def test_a_sentence_that_the_budget_leaves_out_is_cut(rag: Rag) -> None:
-    rag.settings = rag.settings.model_copy(update={"evidence_tokens": 1})
-    found = rag.diagnose(ASKED_BOTH, "It cost 4,200 crowns.")
-    assert (found.stage, found.remedy.split(":")[0]) == ("cut", "Raise RAG_EVIDENCE_TOKENS")
-
-
-def test_a_sentence_that_is_worth_too_little_is_cut(rag: Rag) -> None:
-    found = rag.diagnose(ASKED, "He kept a goat.")
-    assert (found.stage, found.remedy.split(":")[0]) == ("cut", "It is worth much less than the best sentence")
-    assert next(s.found for s in found.steps if s.name == "evidence").endswith("chosen for the model (worth)")
+@pytest.mark.parametrize(
+    ("why", "remedy"),
+    [("budget", "Raise RAG_EVIDENCE_TOKENS"), ("worth", "It is worth much less than the best sentence")],
+)
+def test_a_sentence_that_was_not_chosen_is_cut(rag: Rag, why: LeftOut, remedy: str) -> None:
+    hits = rag.search("He kept a goat.", 10)
+    passage = hits[0].passage
+    start = passage.start + passage.text.index("He kept a goat.")
+    way = Journey(
+        places=[Place(passage.source, start, start + 14)],
+        near=[passage],
+        ranked=hits,
+        sent=[],
+        aside=[(Evidence(passage, start, start + 15, "He kept a goat.", 0.3), why)],
+        answer=rag.ask(ASKED),
+        gate=0.25,
+        check=0.7,
+    )
+    found = diagnose("He kept a goat", way)
+    assert (found.stage, found.remedy.split(":")[0]) == ("cut", remedy)
+    assert next(s.found for s in found.steps if s.name == "evidence") == (
+        f"none of the 0 sentences that were chosen for the model ({why})"
+    )
 
 
 def test_a_sentence_that_was_sent_and_found_wanting_is_refused(rag: Rag) -> None:

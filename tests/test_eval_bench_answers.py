@@ -100,6 +100,7 @@ def test_a_citation_is_of_use_where_it_supports_alone_or_the_rest_does_not_witho
 
     assert citation_support(_answer(both), barley_alone) == (0.5, 1.0)
     assert citation_support(_answer(both), _never) == (1.0, 1.0)  # only together
+    assert citation_support(replace(_answer(both), passages=()), barley_alone) == (0.5, 1.0)  # read elsewhere
     partial = AnswerSentence("It ground oats.", "partial", (1,))
     assert citation_support(_answer(both, partial), _never) == (pytest.approx(2 / 3), 0.5)
 

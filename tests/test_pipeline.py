@@ -438,6 +438,23 @@ def test_each_part_of_a_question_has_its_share_of_the_evidence(rag: Rag) -> None
     assert "Its wheel measured 6 metres across." in prompt
 
 
+def test_a_question_that_takes_for_granted_what_the_documents_deny_is_told_so(rag: Rag) -> None:
+    says(rag, BUILT, yes=0.1)
+    answer = rag.ask("Why was the lighthouse on Farrow Point built by Edna Marsh in 1904?")
+    assert refused(answer, "contradicted")
+    assert answer.notes == (f"The documents say otherwise: “{BUILT}” (lighthouse.md)",)
+
+
+def test_two_documents_that_disagree_are_both_cited_and_the_conflict_is_said(rag: Rag, tmp_path: Path) -> None:
+    other = "The lighthouse on Farrow Point was built by Edna Marsh in 1891."
+    rag.ingest([write(tmp_path / "other", guide=f"# A guide to the coast\n\n{other}\n")])
+    says(rag, BUILT)
+    answer = rag.ask("When was the lighthouse on Farrow Point built?")
+    assert {(c.quote, c.support) for c in answer.citations} == {(BUILT, "quoted"), (other, "partial")}
+    assert answer.sentences[0].citations == (1, 2)
+    assert answer.notes == (f"The documents disagree. guide.md says: “{other}”",)
+
+
 @pytest.mark.parametrize("reply", ["NOT FOUND", "NOT FOUND.", "not found", "Bees visit lavender in summer."])
 @pytest.mark.parametrize("yes", [1.0, None])
 def test_a_reply_without_support_is_a_refusal(rag: Rag, reply: str, yes: float | None) -> None:
