@@ -23,6 +23,7 @@ from rag.http.observing import Counted, Figures, Observed
 from rag.http.openai_shape import routes as openai_routes
 from rag.http.opening import Opening
 from rag.http.origin import LOOPBACK, SameOrigin
+from rag.http.pages import routes as page_routes
 from rag.http.problems import add_errors, documented
 from rag.http.streams import CLIENT_GONE, EventStream, Named, Streams, answer_of, answering, lines
 from rag.http.turns import Turns
@@ -149,6 +150,7 @@ def create_app(
     app.include_router(openai_routes(streams))
     app.include_router(document_routes(opened))
 
+    app.include_router(page_routes(opened))
     if conversations:
         app.include_router(conversation_routes(conversations))
     app.router.routes += mcp_routes(mcp)

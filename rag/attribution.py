@@ -11,7 +11,7 @@ from rag.retrieval import stem, words
 from rag.types import Citation, Evidence, Support
 
 QUOTED_WORDS = 4  # shorter copies are phrases that any sentence shares
-SUPPORTED, PARTIAL = 0.6, 0.35  # least share of a sentence's weighted words that its evidence holds
+SUPPORTED, PARTIAL = 0.65, 0.35  # least share of a sentence's weighted words that its evidence holds
 SECOND = 0.2  # least share that one more citation must add
 ALIKE = 0.1  # least share, names left out, that evidence must hold to stand beside the first
 NAMED = 0.1  # what a name or number counts on top of its weight as a word

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import Literal
 
 from rag.chunking import plain
@@ -21,7 +21,6 @@ Conflict = Literal["fact", "unit", "negation", "opposite", "quantity", "role", "
 
 NEAREST = 2  # words around a fact that tell whose it is
 TIMES = frozenset({"year", "day", "date"})
-SAID_MORE = 0.1  # by how much more of another clause a sentence must say, to be taken as about that clause
 READ = 20_000  # texts kept as read: the evidence of one sentence is that of the next
 PREFIX = 5  # letters: constitution and constitución meet
 DOUBLED = re.compile(r"([bdgmnprt])\1$")  # admitted, admit
@@ -160,7 +159,7 @@ NEGATIONS = frozenset(
     " ninguno nadie nada tampoco".split()
 )
 # Verbs that deny what they govern. Their opposites are among OPPOSITES.
-DENIALS = frozenset("fail lack refuse absent avoid prevent unlikely impossible".split())
+DENIALS = frozenset("fail lack refuse deny absent avoid prevent unlikely impossible".split())
 
 NO_DENIAL = re.compile(r"\b(?:not only|no (?:more|less|fewer) than|no solo)\b")
 WITHOUT = frozenset({"without", "sin"})
@@ -195,7 +194,8 @@ QUANTITIES: tuple[tuple[str, str], ...] = (
     ("more", r"\b(?:more than|over|above|exceed\w*|mas de|superior a)(?= (?:\w+ ){0,2}\d)"),
     ("at most", r"\b(?:at most|no more than|up to|as many as|maximum of|como maximo|hasta)(?= (?:\w+ ){0,2}\d)|\bat most\b"),
     ("less", r"\b(?:less than|fewer than|under|below|menos de|inferior a)(?= (?:\w+ ){0,2}\d)"),
-    ("all", r"\b(?:all|every|everyone|everybody|each|entire|whole|always|tod[oa]s?|siempre)\b(?! (?:year|month|week|day|time)\b)"),
+    ("all", r"(?<!\bnot )\b(?:all|every|everyone|everybody|each|entire|whole|always|tod[oa]s?|siempre)\b(?! (?:year|month|week|day|time)\b)"),
+    ("one", r"\b(?:1|un[oa]) (?:of|de)\b"),
     ("both", r"\b(?:both|ambos|ambas)\b"),
     ("almost none", r"\b(?:almost none|hardly any)\b"),
     ("most", r"\b(?:most|mostly|majority|mayoria)\b(?! of all)"),
@@ -207,7 +207,7 @@ QUANTITIES: tuple[tuple[str, str], ...] = (
     ("none", r"\b(?:none|no one|nobody|neither|ningun[oa]?|nadie)\b"),
     ("only", r"\b(?:only|solely|exclusively|just|solo|solamente|unicamente)\b"),
 )  # fmt: skip
-SWEEPING = frozenset({"all", "both", "half", "minority", "most", "none", "few", "many"})
+SWEEPING = frozenset({"all", "both", "one", "half", "minority", "most", "none", "few", "many"})
 BOUNDS = ({"at least", "more"}, {"at most", "less"})
 
 NOTHING_CLAIMED = re.compile(
@@ -223,13 +223,15 @@ NOTHING_CLAIMED = re.compile(
 )
 
 CAPITALISED = r"(?<![\w'’])[^\W\d_a-zß-öø-ÿ](?:[\w'’.-]*\w)?"
+LETTER = re.compile(r"(?<=[^\W\d_] )[A-HJ-Z](?![\w.'’])")  # team B
 NAME = re.compile(rf"{CAPITALISED}(?:[ -]{CAPITALISED})*")
 CLAUSE = re.compile(
     r"[;:()\[\]—–?!]|\.(?=\s)|,(?=\s)|\s-\s|"
     r"(?<!hundred )(?<!thousand )\b(?:and|y)\b(?! a half| medi[oa])|"
-    r"\b(?:but|while|whereas|against|although|though|unless|because|when|e|pero|mientras|aunque|sino)\b",
+    r"\b(?:but|while|whereas|against|although|though|unless|because|when|where|e|cuando|donde|pero|mientras|aunque|sino)\b",
     re.IGNORECASE,
 )
+RELATIVES = frozenset("when where cuando donde".split())
 LIGHT_ENDS = frozenset({",", "and", "y", "e", "(", ")", "—", "–"})
 GO_UP, GO_DOWN = (re.compile(rf"\b(?:go|goes|went|gone) {way}\b") for way in ("up", "down"))
 FROM_TO = re.compile(r"(\bfrom\b[^,;:]*?)\bto\b", re.IGNORECASE)
@@ -237,6 +239,9 @@ DATE_COMMA = re.compile(r"(?<=\d),(?=\s\d{4}\b)")
 CURRENCIES = {"£": "pound", "€": "euro", "¥": "yen"}
 DETERMINERS = frozenset("the a an of in on his her their its my our el la los las un una de en su sus".split())
 PASSIVE = frozenset("is are was were be been being fue fueron es son sera seran sido ser queda quedo".split())
+ASIDE = frozenset(
+    "in on at with over under after before during into through off near around across along about since en".split()
+)
 BY = frozenset("by por".split())
 PREPOSITIONS = frozenset(
     "in on at to from for with of over under after before during into through off near around across along about against since"
@@ -359,6 +364,7 @@ class _Reader:
         self.spanish = spanish > english
         self.stop = SPANISH_STOP_WORDS if self.spanish else STOP_WORDS
         self.names = self._names()
+        self.letters = frozenset(w.lower() for w in LETTER.findall(text)) - frozenset(re.findall(r"\b[a-z]\b", text))
 
     def claim(self) -> Claim:
         all_words: list[str] = []
@@ -376,6 +382,8 @@ class _Reader:
                 negations.append(0)
             number = len(negations) - 1
             negations[number] += denied
+            if clause.after in RELATIVES and tokens and tokens[-1].kind != "word":
+                tokens.append(replace(tokens[-1], clause=number))  # the year when, the town where
             tokens += [replace(t, clause=number) for t in new]
             all_words += folded
             held_open = bare and joins
@@ -389,7 +397,9 @@ class _Reader:
         plainly = NO_DENIAL.sub(" ", " ".join(folded)).split()
         denied = sum(w in NEGATIONS for w in plainly) + plainly.count("t")  # the end of "didn't"
         denied -= 1 if "neither" in plainly and "nor" in plainly else 0
-        return (min(denied, 1) if self.spanish else denied) + sum(stem(w) in _DENIALS for w in plainly)
+        return (min(denied, 1) if self.spanish else denied) + sum(
+            stem(IRREGULAR.get(w, w)) in _DENIALS for w in plainly
+        )
 
     def _clauses(self) -> Iterator["Clause"]:
         text = DATE_COMMA.sub("", self.text)
@@ -443,6 +453,8 @@ class _Reader:
                 yield Token(
                     key_of(word) if self.spanish else stem(word), "name", word, at, clause, "", self.names[word]
                 )
+            elif word in self.letters:
+                yield Token(word, "name", word, at, clause, "", -2 - ord(word))
             elif word in SIDES:
                 yield Token(SIDES[word], "side", word, at, clause)
             elif word not in self.stop and word not in PREPOSITIONS and len(word) > 1:
@@ -681,7 +693,9 @@ def _fact_of_another(said: Claim, held: Sequence[Claim], matched: Sequence[Found
                 rival = max(rival, _share_said(h, m, here, clause, others))
         if not own_places:
             continue
-        if rival > own + SAID_MORE or (rival >= own < 1 and _nearer(said, i, here, matched, own_places, rival_places)):
+        if rival > own or (rival >= own < 1 and _nearer(said, i, here, matched, own_places, rival_places)):
+            return True
+        if fact.kind != "word" and rival_places and _other_subject(said, fact, held, matched, own_places, rival_places):
             return True
         if fact.kind != "word" and any(
             _beside_another(said, i, here, h, m) for h, m in zip(held, matched, strict=True)
@@ -715,6 +729,28 @@ def _nearer(
         if bool(places & own) != bool(places & rival):
             return bool(places & rival)
     return False
+
+
+def _other_subject(
+    said: Claim,
+    fact: Token,
+    held: Sequence[Claim],
+    matched: Sequence[Found],
+    own: Set[tuple[int, int]],
+    rival: Set[tuple[int, int]],
+) -> bool:
+    """Whether the clauses of the fact speak of another subject, and the sentence's own stands only in the rival's."""
+    first = next((i for i, t in enumerate(said.tokens) if t.clause == fact.clause), None)
+    if first is None or _one(said.tokens[first], fact) or _slot(said, said.tokens[first]) != "subject":
+        return False
+    places = {(n, t.clause) for n, m in enumerate(matched) for t in m.get(first, ())}
+    if not places & rival or places & own:
+        return False
+    told = {(n, t.at) for n, m in enumerate(matched) for there in m.values() for t in there}
+    subjects = [(n, next(t for t in held[n].tokens if t.clause == clause)) for n, clause in own]
+    return all(
+        (n, t.at) not in told and _slot(held[n], t) == "subject" and t.kind in ("word", "name") for n, t in subjects
+    )
 
 
 def _beside_another(said: Claim, fact: int, here: Sequence[int], held: Claim, found: Found) -> bool:
@@ -767,13 +803,17 @@ def _rivals(other: Token, fact: Token, told: Set[int]) -> bool:
 def _swapped_roles(said: Claim, held: Claim, found: Found) -> bool:
     """Whether who did something and whom it was done to have changed places around a word that both have."""
     by_place = {t.at: {other.at for other in found.get(i, ())} for i, t in enumerate(said.tokens)}
+    confirmed = False
     for i, verb in enumerate(said.tokens):
-        if verb.kind != "word" or not found.get(i) or _is_noun(said, verb):
+        if verb.kind != "word" or not found.get(i) or (_is_noun(said, verb) and not _names_its_object(said, verb)):
             continue
         mine = _roles(said, verb)
-        places = [there for there in found[i] if not _is_noun(held, there)]
-        if places and all(_swapped(mine, _roles(held, there), by_place) for there in places):
+        places = [_roles(held, there) for there in found[i] if not _is_noun(held, there)]
+        if places and all(_swapped(mine, theirs, by_place) for theirs in places):
             return True
+        confirmed = confirmed or any(_kept(mine, theirs, by_place) for theirs in places)
+    if not confirmed and _names_reversed(said, held, by_place):
+        return True
     return any(_turned(said, held, token, found.get(i, ())) for i, token in enumerate(said.tokens))
 
 
@@ -782,6 +822,24 @@ def _swapped(mine: "Roles", theirs: "Roles", by_place: Mapping[int, set[int]]) -
         return bool(theirs.acts_on and mine.subject is not None and by_place[mine.subject] & theirs.agents)
     taken = any(by_place[at] & theirs.others for at in mine.agents)
     return taken and any(by_place[at] & theirs.agents for at in mine.others)
+
+
+def _kept(mine: "Roles", theirs: "Roles", by_place: Mapping[int, set[int]]) -> bool:
+    kept = any(by_place[at] & theirs.agents for at in mine.agents)
+    return kept and any(by_place[at] & theirs.others for at in mine.others)
+
+
+def _names_reversed(said: Claim, held: Claim, by_place: Mapping[int, set[int]]) -> bool:
+    """Whether two names of one clause stand in the other order in the text, neither of them a mere place or time."""
+    names = [t for t in said.tokens if t.kind == "name" and by_place[t.at] and _slot(said, t) not in ASIDE]
+    asides = {t.at for t in held.tokens if _slot(held, t) in ASIDE}
+    return any(
+        a.clause == b.clause
+        and not _one(a, b)
+        and not (by_place[a.at] | by_place[b.at]) & asides
+        and max(by_place[b.at]) < min(by_place[a.at])
+        for a, b in pairwise(names)
+    )
 
 
 def _turned(said: Claim, held: Claim, token: Token, places: Sequence[Token]) -> bool:
@@ -857,6 +915,11 @@ def _is_participle(word: str) -> bool:
     return word.endswith(("ed", "en", "ado", "ada", "ados", "adas", "ido", "ida", "idos", "idas")) or (
         word in IRREGULAR and IRREGULAR[word] != word
     )
+
+
+def _names_its_object(claim: Claim, token: Token) -> bool:
+    """The supervisor of Karl is who supervises Karl."""
+    return token.at + 1 < len(claim.words) and claim.words[token.at + 1] in ("of", "de")
 
 
 def _is_noun(claim: Claim, token: Token) -> bool:

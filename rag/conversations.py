@@ -3,6 +3,7 @@
 Each belongs to an owner, an opaque name: a browser's own, as long as there is no login. Nobody reads another's.
 """
 
+import hashlib
 import json
 import sqlite3
 import threading
@@ -21,6 +22,7 @@ from rag.errors import InputError, StoreError
 from rag.types import Answer, Citation, Hit, Trace
 
 FILE = "conversations.sqlite"  # in RAG_HOME
+QUESTIONS = "questions.jsonl"  # beside it, what readers made of answers for `rag eval run --questions`
 TITLE_CHARACTERS = 120
 REASON_CHARACTERS = 1500
 LISTED = 200  # conversations that a list shows, the latest first
@@ -210,6 +212,51 @@ class Conversations:
                 yield
             except (sqlite3.Error, OSError) as error:
                 raise StoreError(f"Conversations cannot be kept in {self.path}: {error}. Look at that file.") from error
+
+
+def as_eval_question(turns: Sequence[Turn]) -> dict[str, Any]:
+    """The last of `turns`, which must have an answer, as a line of a question file; what was said before is its history.
+
+    Raises InputError.
+    """
+    *before, last = turns
+    if last.answer is None:
+        raise InputError("Only an answer or a refusal can become a question of the eval.", "number")
+    answer, refused = last.answer, last.answer.status == "not_in_documents"
+    history = []
+    for turn in before:
+        if turn.answer:
+            history.append({"role": "user", "content": turn.question})
+            history.append({"role": "assistant", "content": _plain(turn.answer)})
+    gold = [{"doc_id": c.source, "start": c.start, "end": c.end, "quote": c.quote} for c in answer.citations]
+    key = hashlib.sha256(json.dumps([last.question, history]).encode()).hexdigest()[:12]
+    return {
+        "id": f"page-{key}",
+        "question": last.question,
+        "answers": [] if refused else [_plain(answer)],
+        "gold": [] if refused else gold,
+        "answerable": not refused,
+        "type": "page",
+        "history": history,
+    }
+
+
+def add_eval_question(path: Path, question: dict[str, Any]) -> int:
+    """Puts it into a question file, in place of one of the same id. Gives how many there are. Raises StoreError."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        lines = [line for line in lines if line.strip() and json.loads(line).get("id") != question["id"]]
+        lines.append(json.dumps(question, ensure_ascii=False))
+        fresh = path.with_suffix(".new")
+        fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        fresh.replace(path)
+    except (OSError, ValueError, AttributeError) as error:
+        raise StoreError(f"Cannot add a question to {path}: {error}") from error
+    return len(lines)
+
+
+def _plain(answer: Answer) -> str:
+    return " ".join(sentence.text for sentence in answer.sentences) or answer.text
 
 
 def as_json(conversation: Conversation, turns: Sequence[Turn]) -> dict[str, Any]:

@@ -25,8 +25,9 @@ from rag.index import Index, Stored, import_store
 from rag.loading import Found, Skipped, detect_question_language, missing, parse, read, settled, sha256, walk
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
+from rag.readers.pdf import picture_of
 from rag.retrieval import fold_duplicates, rank, select_evidence, words
-from rag.screening import SCREENING_VERSION
+from rag.screening import SCREENING_VERSION, disarmed
 from rag.storing import Draft, ahead, cut, embedded, vectors_of
 from rag.tracing import Traced, TraceStore
 from rag.types import (
@@ -198,6 +199,24 @@ class Rag:
         if text is None:
             raise _unknown(source, "source")
         return text
+
+    def page_picture(self, source: str, page: int, start: int = 0, end: int = 0) -> bytes:
+        """A page of a PDF as a JPEG, with `text[start:end]` marked on it.
+
+        Raises InputError, and LoadError where the file is no PDF, is gone, or is not the one that was read.
+        """
+        text = self.text(source)
+        stored = next(d for d in self.documents() if d.source == source)
+        path = Path(stored.path)
+        if path.suffix.lower() != ".pdf":
+            raise LoadError(f"{source!r} is no PDF of its own, so it has no pages to show.")
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise LoadError(f"The file of {source!r} is not where it was: {error.strerror}.") from error
+        if sha256(data) != stored.sha256:
+            raise LoadError(f"The file of {source!r} has changed since it was read. Ingest it again.")
+        return picture_of(data, page, text[start:end]).jpeg
 
     def remove(self, sources: Sequence[str]) -> None:
         """Raises InputError if one is unknown; then none is removed."""
@@ -380,7 +399,7 @@ class _Asking:
             yield self._refuse("not_stated")
             return
         for evidence in self.evidence[:EXTRACTIVE_SENTENCES]:
-            text = plain(evidence.text)
+            text = disarmed(plain(evidence.text))
             yield self._delta(text, opens=True)
             yield self._delta(self._add(text, text, Match("quoted", (evidence,), 1.0)))
         yield self._done()

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rag.chunking import plain
 from rag.index import Candidate
-from rag.screening import asks_about_orders, gives_orders
+from rag.screening import asks_about_orders, fake_turns, gives_orders
 from rag.types import Evidence, Hit, LeftOut, Place
 
 WORTH_READING = 0.7  # share of the best sentence's score; what is worth less costs time and misleads a small model
@@ -180,9 +180,11 @@ def select_evidence(
             scored.append(Evidence(hit.passage, sentence.start, sentence.end, text, score))
     scored.sort(key=lambda e: -e.score)
     if not asks_about_orders(question):
-        for evidence in (orders := [e for e in scored if gives_orders(e.text)]):
-            aside(evidence, "order")
-        scored = [e for e in scored if e not in orders]
+        orders = frozenset(_orders(hits))
+        for evidence in scored:
+            if (evidence.passage.source, evidence.start) in orders:
+                aside(evidence, "order")
+        scored = [e for e in scored if (e.passage.source, e.start) not in orders]
     chosen: list[Evidence] = []
     seen: set[str] = set()
     full: LeftOut | None = None  # why nothing more is read
@@ -206,6 +208,15 @@ def select_evidence(
         budget -= size
         chosen.append(evidence)
     return sorted(chosen, key=lambda e: -e.score)
+
+
+def _orders(hits: Sequence[Hit]) -> Iterator[tuple[str, int]]:
+    """Source and start of each sentence that speaks to a model."""
+    for p in (hit.passage for hit in hits):
+        texts = [p.quote(s) for s in p.sentences]
+        for sentence, text, turn in zip(p.sentences, texts, fake_turns(texts), strict=True):
+            if turn or gives_orders(text):
+                yield p.source, sentence.start
 
 
 def _beside(scored: Sequence[Evidence]) -> list[Evidence]:

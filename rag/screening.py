@@ -5,15 +5,16 @@ still holds is that every sentence of an answer must be supported by the evidenc
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from rag.types import Flag, FlagKind
 
-SCREENING_VERSION = 1
+SCREENING_VERSION = 2
 MOST_FLAGS = 20  # of one document: enough to judge it by
 SHOWN = 200  # characters of a flagged place
+TRANSCRIPT = 0.5  # share of sentences that begin with a speaker, from which on a passage records a chat
 FEW = 3  # zero-width characters inside words; fewer come in with a copy from the web
 
 # Zero-width characters and tag characters; direction overrides, which turn what is read away from what is written.
@@ -42,7 +43,13 @@ TURN = re.compile(
     r"^[ \t>*_]*(?:user|human)[*_]*:.*\n(?:.*\n){0,2}?[ \t>*_]*(?:assistant|ai|chatbot|bot|system)[*_]*:.*$",
     re.I | re.M,
 )
-SPELLED_OUT = re.compile(r"(?<![-._\w])(?:[A-Za-z][-_]){5,}[A-Za-z]\b")
+SPEAKER = re.compile(
+    r"[ \t>*_]*(?:user|human|assistant|ai|chatbot|bot|system)[*_]*\s*:"
+    r"|(?:\s|<\|[^|<>\n]{1,40}\|>|</s>)*(?:<\|im_start\|>\s*|<\|(?:start_header_id\|>)?)(?:assistant|system)\b"
+    r"|\s*(?:\[/INST\]|<start_of_turn>model)",
+    re.I,
+)
+SPELLED_OUT = re.compile(r"(?<![-._\w])(?:[A-Za-z][-_]){2,}[A-Za-z]\s+(?:[A-Za-z][-_])+[A-Za-z]\b")
 AROUND = 160  # characters on each side of a sign that a rule is tried on
 
 MODEL = r"(?:ai|llm|(?:language |chat )models?|(?:ai )?assistants?|chat ?bots?|ai readers?)"
@@ -70,8 +77,8 @@ def _rule(signs: str | tuple[str, ...], pattern: str) -> Rule:
 ORDERS = (
     # Away with the rules
     _rule(
-        "ignore|disregard|forget|override|bypass|drop",
-        r"\b(?:ignore|disregard|forget|override|bypass|drop)\b(?:\W+\w+){0,2}?\W+(?:all|any|every|everything|previous|prior|earlier"
+        "ignore|disregard|forget|override your|bypass your|drop your",
+        r"\b(?:ignore|disregard|forget|(?:override|bypass|drop)(?= your))\b(?:\W+\w+){0,2}?\W+(?:all|any|every|everything|previous|prior|earlier"
         r"|preceding|above|your)\b(?:\W+\w+){0,4}?\W*\b(?:instructions?|rules?|guidelines?|prompts?|directions?|orders?|told)\b",
     ),
     _rule(
@@ -89,7 +96,7 @@ ORDERS = (
     # How to answer
     _rule(
         "only|exactly|solely|nothing|instead|whatever",
-        rf"{IMPERATIVE}(?:reply|answer|respond|say|print|output|write)\b[^.!?\n]{{0,50}}?"
+        rf"{IMPERATIVE}(?:(?:reply|answer|respond|say|output)\b[^.!?\n]{{0,50}}?|(?:print|write) )"
         r"\b(?:only|exactly|solely|nothing (?:but|else)|instead|whatever)\b",
     ),
     _rule(
@@ -122,6 +129,10 @@ ORDERS = (
     _rule(
         "be answered with",
         r"\bquestions?\b[^.!?\n]{0,60}\b(?:must|should|has to|have to) be answered with (?:the (?:word|phrase)|[\"'“«])",
+    ),
+    _rule(
+        "everything|anything|every question|all questions",
+        r"\b(?:answer|reply|respond)(?: to)? (?:everything|anything|every question|all questions)(?: \w+)? with\b",
     ),
     _rule("asked", r"\b(?:answer|reply|respond|say)\b[^.!?\n]{0,60}\bwhatever (?:is|you are) asked\b"),
     _rule("tell the ", rf"{IMPERATIVE}tell the (?:user|reader|asker|human)\b"),
@@ -327,6 +338,12 @@ def gives_orders(text: str) -> bool:
         if kind in KEPT_OUT
         for rule in rules
     )
+
+
+def fake_turns(sentences: Sequence[str]) -> list[bool]:
+    """Which sentences of a passage play a turn of a chat with a model; none where that is what most of it is."""
+    turns = [SPEAKER.match(sentence) is not None for sentence in sentences]
+    return turns if sum(turns) < TRANSCRIPT * len(turns) else [False] * len(turns)
 
 
 def asks_about_orders(question: str) -> bool:

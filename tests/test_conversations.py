@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from eval.dataset import Gold, load_cases
 from rag.api import create_app
 from rag.conversations import Conversations, Turn, as_markdown
 from rag.errors import InputError, StoreError
 from rag.http.conversations import READER, Readers, owner_of
 from rag.pipeline import Rag
-from rag.types import Answer, AnswerSentence, Citation, Hit, Passage, Sentence
+from rag.types import Answer, AnswerSentence, Citation, Hit, Message, Passage, Sentence
 
 PASSAGE = Passage("bees.pdf", "On bees", 0, 21, "A hive has one queen.", (Sentence(0, 21),), ("The hive",), page=3)
 CITATION = Citation(1, "bees.pdf", "On bees", 0, 21, "A hive has one queen.", "quoted", page=3, heading=("The hive",))
@@ -170,6 +171,25 @@ def test_feedback_is_taken_and_given_back(client: TestClient, kept: Conversation
     (kept_word,) = client.get("/v1/feedback").json()["feedback"]
     assert (kept_word["helpful"], kept_word["reason"]) == (False, "short")
     assert kept_word["turn"]["answer"]["citations"][0]["quote"] == "A hive has one queen."
+
+
+def test_an_answer_becomes_a_question_that_the_eval_reads_once(client: TestClient, kept: Conversations) -> None:
+    owner = owner_of(f"{READER}={NAME}")
+    key = kept.put(owner, "", (QUEENS,))
+    refusal = replace(ANSWER, status="not_in_documents", text="The documents do not say.", sentences=(), citations=())
+    kept.put(owner, key, (QUEENS, replace(QUEENS, question="And drones?", answer=refusal)))
+    kept.put(owner, key, (QUEENS, replace(QUEENS, question="And drones?", answer=refusal), FAILED))
+    body = {"conversation": key, "number": 1}
+    assert client.post("/v1/evals/questions", json=body).json()["questions"] == 1
+    assert client.post("/v1/evals/questions", json=body).json()["questions"] == 1
+    assert client.post("/v1/evals/questions", json=body | {"number": 2}).json()["questions"] == 2
+    assert client.post("/v1/evals/questions", json=body | {"number": 3}).status_code == 422
+    assert client.post("/v1/evals/questions", json=body | {"number": 4}).status_code == 422
+    first, second = load_cases(kept.path.with_name("questions.jsonl"))
+    assert (first.question, first.answers, first.answerable) == ("How many queens?", ("A hive has one queen.",), True)
+    assert first.gold == (Gold("bees.pdf", 0, 21, quote="A hive has one queen."),)
+    assert (second.question, second.answerable) == ("And drones?", False)
+    assert second.history == (Message("user", "How many queens?"), Message("assistant", "A hive has one queen."))
 
 
 def test_the_page_names_a_browser_once_and_keeps_a_good_name(rag: Rag) -> None:

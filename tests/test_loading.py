@@ -1,12 +1,16 @@
 import json
 import os
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from rag.chunking import chunk
 from rag.errors import InputError, LoadError
 from rag.loading import Found, Skipped, detect_language, detect_question_language, front_matter, parse, read, walk
+from rag.readers.pdf import picture_of
 from rag.types import Document
 
 MB = 1_000_000
@@ -444,3 +448,36 @@ def test_a_truncated_pdf_is_an_error(data: bytes) -> None:
 def test_a_pdf_of_pictures_is_an_error_with_a_remedy() -> None:
     with pytest.raises(LoadError, match="only pictures"):
         load(pdf(""), "mill.pdf")
+
+
+# -- pages as pictures --------------------------------------------------------------------------------------------
+
+
+def test_a_page_shows_the_quote_in_a_box_on_each_of_its_lines() -> None:
+    data = pdf("An island", "The ferry to\nOrrin leaves\nat nine. It is red.")
+    picture = picture_of(data, 2, "Orrin  leaves at nine.")
+    second, third = picture.boxes
+    scale = 1100 / 612  # pixels a point; the lines stand at 680 and 660 of 792 points, 40 from the left
+    for box, line in ((second, 680), (third, 660)):
+        assert abs(box[0] - 40 * scale) < 4
+        assert box[1] < (792 - line) * scale - 4 < box[3]
+    with Image.open(BytesIO(picture.jpeg)) as image:
+        inside = np.asarray(image.crop(second))
+        outside = np.asarray(image.crop((700, 700, 900, 900)))
+    assert ((inside[..., 0] > 235) & (inside[..., 2] < 170)).any()  # yellow
+    assert outside.min() > 240
+
+
+def test_of_a_quote_that_runs_over_two_pages_its_part_is_boxed() -> None:
+    data = pdf("It grew. The mill at Lindal", "ground barley until then. More.")
+    quote = "The mill at Lindal ground barley until then."
+    assert len(picture_of(data, 1, quote).boxes) == 1
+    assert len(picture_of(data, 2, quote).boxes) == 1
+    assert picture_of(data, 2, "A sentence that stands nowhere at all.").boxes == ()
+
+
+def test_a_page_that_is_not_there_is_named() -> None:
+    with pytest.raises(LoadError, match="no page 3: the PDF has 2"):
+        picture_of(pdf("One", "Two"), 3)
+    with pytest.raises(LoadError, match="cannot be drawn"):
+        picture_of(b"%PDF-1.4 broken", 1)

@@ -7,17 +7,21 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
+from eval.dataset import load_cases
 from rag.api import Opening, create_app
 from rag.conversations import Conversations
-from rag.errors import ModelTimeout
+from rag.errors import LoadError, ModelTimeout
 from rag.index import Stored
+from rag.readers.pdf import picture_of
 from rag.types import Answer, AnswerSentence, Citation, Delta, Done, Event, Hit, Message, Passage, Retrieved, Sentence
+from tests.test_loading import pdf
 from ui.app import mount
 
 pytestmark = pytest.mark.page
@@ -59,6 +63,16 @@ SENTENCES = (
 )
 
 
+PAPER = Passage("paper.pdf", "A paper", 0, 21, "A hive has one queen.", (Sentence(0, 21),), page=1)
+
+
+def from_paper(question: str, source: str) -> Answer:
+    """Of one citation, on the first page of a PDF."""
+    cited = replace(QUEEN, source=source, title="A paper", page=1, heading=())
+    hits = (Hit(replace(PAPER, source=source), 0.7, {"dense": 1}),)
+    return replace(an_answer(question), sentences=SENTENCES[:1], citations=(cited,), passages=hits)
+
+
 def an_answer(question: str) -> Answer:
     text = "A hive has one queen. [1] Four years is her span. [2]"
     times = {"search_s": 0.02, "first_token_s": 1.4, "total_s": 3.1}
@@ -94,6 +108,9 @@ class ScriptedRag:
         if question == "unknown":
             yield Done(a_refusal(question))
             return
+        if question.endswith(".pdf"):
+            yield Done(from_paper(question, question.split()[-1]))
+            return
         if question == "endless":
             yield from self._endless()
         if question == "slow":
@@ -103,6 +120,11 @@ class ScriptedRag:
             self.go.wait(10)
         yield Delta("A hive has one queen. [1] ")
         yield Done(an_answer(question))
+
+    def page_picture(self, source: str, page: int, start: int, end: int) -> bytes:
+        if source == "gone.pdf":
+            raise LoadError("The file of 'gone.pdf' is not where it was.")
+        return picture_of(pdf("Bees\nA hive has one queen. She lives for four years."), page, TEXT[start:end]).jpeg
 
     def _endless(self) -> Iterator[Event]:
         try:
@@ -548,3 +570,37 @@ def test_a_reload_while_an_answer_is_written_keeps_the_question_and_what_was_sai
     expect(page.locator("#fn-t1 .fn-status")).to_be_visible()
     expect(page.locator("#fn-t1 .fn-question")).to_have_text("endless")
     assert rag.closed.wait(20)
+
+
+def test_a_footnote_of_a_pdf_shows_the_page_with_the_quote_boxed_beside_the_text(page: Page) -> None:
+    asked(page, "How many queens in paper.pdf", ".fn-meta")
+    page.locator("#fn-t1 .fn-note").click()
+    image = page.locator("#fn-t1-sources .fn-page img")
+    expect(image).to_be_visible()
+    expect(image).to_have_attribute("alt", "Page 1 of paper.pdf with the quote boxed")
+    assert image.evaluate("async image => (await image.decode(), image.naturalWidth)") == 1100
+    expect(page.locator("#fn-t1-sources mark.fn-lit")).to_have_text("A hive has one queen.")
+
+
+def test_where_the_file_of_a_pdf_is_gone_the_text_stands_with_a_note(page: Page) -> None:
+    asked(page, "How many queens in gone.pdf", ".fn-meta")
+    page.locator("#fn-t1 .fn-note").click()
+    expect(page.locator("#fn-t1-sources .fn-page")).to_have_text("The file of 'gone.pdf' is not where it was.")
+    expect(page.locator("#fn-t1-sources mark.fn-lit")).to_have_text("A hive has one queen.")
+
+
+def test_what_a_reader_says_of_an_answer_is_kept_with_it(page: Page, kept: Conversations) -> None:
+    asked(page, "How many queens to judge?", ".fn-meta")
+    turn = page.locator("#fn-t1")
+    turn.get_by_role("button", name="Not helpful").click()
+    turn.get_by_label("Why?").fill("<b>too short</b>")
+    turn.get_by_role("button", name="Send").click()
+    expect(turn.get_by_role("status")).to_have_text("Thank you: kept with this answer.")
+    expect(turn.get_by_label("Why?")).to_be_hidden()
+    expect(turn.get_by_role("button", name="Not helpful")).to_have_attribute("aria-pressed", "true")
+    said = kept.feedback()[0]
+    assert (said.helpful, said.reason, said.turn.question) == (False, "<b>too short</b>", "How many queens to judge?")
+    turn.get_by_role("button", name="Keep as test").click()
+    expect(turn.get_by_role("status")).to_have_text("Kept: your question file holds 1.")
+    (case,) = load_cases(kept.path.with_name("questions.jsonl"))
+    assert case.question == "How many queens to judge?"

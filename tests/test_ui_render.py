@@ -325,7 +325,18 @@ def test_no_notice_is_no_element() -> None:
 def test_a_turn_that_is_over_can_be_asked_again_and_edited() -> None:
     assert turn_tree(Turn("How many?")).all(cls="fn-tools") == []
     buttons = turn_tree(answered(ANSWER)).one(cls="fn-tools").all("button")
-    assert [(b.attributes["data-do"], b.attributes["data-turn"]) for b in buttons] == [("again", "4"), ("edit", "4")]
+    assert [b.attributes["data-do"] for b in buttons] == ["again", "edit", "helpful", "unhelpful", "test"]
+    assert {b.attributes["data-turn"] for b in buttons} == {"4"}
+    failed = turn_tree(Turn("How many?", failure="No.")).one(cls="fn-tools").all("button")
+    assert [b.attributes["data-do"] for b in failed] == ["again", "edit"]
+
+
+def test_a_citation_of_a_pdf_knows_where_its_page_is_drawn() -> None:
+    paper = replace(YEARS, source='a "b" & c.pdf', number=2)
+    back = source_tree(answered(replace(ANSWER, citations=(QUEEN, paper)))).all("a", "fn-back")
+    assert "data-page" not in back[0].attributes
+    assert back[1].attributes["data-page"] == "/v1/documents/page?source=a+%22b%22+%26+c.pdf&page=3&start=30&end=55"
+    assert back[1].attributes["data-shows"] == 'Page 3 of a "b" & c.pdf with the quote boxed'
 
 
 def test_the_sources_that_were_asked_are_named() -> None:

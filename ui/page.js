@@ -14,9 +14,37 @@
     const marks = [...(sources?.querySelectorAll(`mark[data-n~="${note.dataset.n}"]`) ?? [])];
     if (!marks.length) return;
     const card = marks[0].closest(".fn-card");
+    const back = document.getElementById(`fn-t${note.dataset.turn}-c${note.dataset.n}`);
+    if (back?.dataset.page) showPage(card, back.dataset);
     light([card, ...marks]);
     card.focus({ preventScroll: true });
     show(marks[0], "center");
+  };
+
+  // The page of a PDF as a picture above the passage; the passage stands by itself where the file is gone.
+  const showPage = (card, { page, shows }) => {
+    let figure = card.querySelector(".fn-page");
+    if (!figure) {
+      figure = document.createElement("figure");
+      figure.className = "fn-page";
+      card.querySelector("header").after(figure);
+    }
+    if (figure.dataset.page === page) return;
+    figure.dataset.page = page;
+    const image = new Image();
+    image.alt = shows;
+    const link = document.createElement("a");
+    Object.assign(link, { href: page, target: "_blank", title: shows });
+    link.append(image);
+    figure.replaceChildren(link);
+    image.onload = () => card.classList.contains("fn-lit") && show(figure, "nearest");
+    image.onerror = async () => {
+      const problem = await fetch(page).then((answer) => answer.json(), () => ({}));
+      const note = document.createElement("p");
+      note.textContent = problem.detail ?? shows;
+      figure.replaceChildren(note);
+    };
+    image.src = page;
   };
 
   const toSentence = (back) => {
@@ -173,11 +201,42 @@
     editing(number);
   };
 
+  const post = (path, body) =>
+    fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })
+      .then(async (answer) => [answer.ok, await answer.json()], () => [false, { detail: "The server does not answer." }]);
+  const tell = (turn, text) => (turn.querySelector(".fn-told").textContent = text);
+
+  const judge = async (tool, number, reason = "") => {
+    const turn = tool.closest(".fn-turn");
+    const helpful = tool.dataset.do === "helpful";
+    const [kept, said] = await post("/v1/feedback", { conversation: wanted(), number, helpful, reason });
+    tell(turn, kept ? "Thank you: kept with this answer." : said.detail);
+    turn.querySelectorAll("[data-do$=helpful]").forEach((b) => b.setAttribute("aria-pressed", kept && b === tool));
+    const form = turn.querySelector(".fn-reason");
+    form.hidden = !kept || reason !== "";
+    if (!form.hidden) form.querySelector("input").focus();
+  };
+  document.addEventListener("submit", (event) => {
+    const form = event.target.closest?.(".fn-reason");
+    if (!form) return;
+    event.preventDefault();
+    const tool = form.closest(".fn-turn").querySelector("[data-do$=helpful][aria-pressed=true]");
+    if (tool) judge(tool, Number(form.dataset.turn), form.querySelector("input").value);
+  });
+
+  const keepAsTest = async (tool, number) => {
+    const [kept, said] = await post("/v1/evals/questions", { conversation: wanted(), number });
+    tell(tool.closest(".fn-turn"), kept ? `Kept: your question file holds ${said.questions}.` : said.detail);
+    tool.setAttribute("aria-pressed", kept);
+  };
+
   document.addEventListener("click", (event) => {
     const tool = event.target.closest?.("[data-do]");
     if (!tool) return;
     const number = Number(tool.dataset.turn);
     if (tool.dataset.do === "edit") edit(number);
+    if (tool.dataset.do === "helpful" || tool.dataset.do === "unhelpful") judge(tool, number);
+    if (tool.dataset.do === "test") keepAsTest(tool, number);
     if (tool.dataset.do === "again") {
       editing(number);
       press("fn-again");

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
+from urllib.parse import urlencode
 
-from rag.conversations import Turn
+from rag.conversations import REASON_CHARACTERS, Turn
 from rag.types import Answer, AnswerSentence, Citation, Fate, Hit, LeftOut, ModelCall, Passage, Reason, Support, Trace
 
 NAMED = 5  # sources a question was restricted to that are named
@@ -112,7 +113,15 @@ def _tools(turn: Turn, number: int) -> str:
         return ""
     buttons = [_tool("again", number, "Ask again", "Ask this question again; what follows it is replaced")]
     buttons += [_tool("edit", number, "Edit", "Change this question and ask it again")]
-    return f'<div class="fn-tools" role="group" aria-label="Question {number}">{"".join(buttons)}</div>'
+    if turn.answer is not None:
+        buttons += [_tool("helpful", number, "Helpful", "This answer helped")]
+        buttons += [_tool("unhelpful", number, "Not helpful", "This answer did not help: say why")]
+        buttons += [_tool("test", number, "Keep as test", "Make this answer a question of the eval")]
+    return (
+        f'<div class="fn-tools" role="group" aria-label="Question {number}">{"".join(buttons)}</div>'
+        f'<form class="fn-reason" data-turn="{number}" hidden><label>Why? <input maxlength="{REASON_CHARACTERS}" '
+        'autocomplete="off"></label><button>Send</button></form><p class="fn-told" role="status"></p>'
+    )
 
 
 def _tool(do: str, number: int, text: str, title: str) -> str:
@@ -334,10 +343,21 @@ def _numbers(citations: Sequence[Citation], number: int, answer: Answer) -> str:
 def _back(citation: Citation, number: int, answer: Answer) -> str:
     """The number on the card leads back to the sentence that it was set on."""
     at = next((i for i, s in enumerate(answer.sentences) if citation.number in s.citations), 0)
+    paged = citation.page is not None and citation.source.lower().endswith(".pdf")
+    page = f'data-page="{esc(_page_address(citation))}" data-shows="{esc(_page_words(citation))}" ' if paged else ""
     return (
-        f'<a class="fn-back" id="fn-t{number}-c{citation.number}" href="#fn-t{number}-s{at}" '
+        f'<a class="fn-back" id="fn-t{number}-c{citation.number}" href="#fn-t{number}-s{at}" {page}'
         f'aria-label="Back to footnote {citation.number}">{citation.number}</a>{_mark(citation.support)}'
     )
+
+
+def _page_address(c: Citation) -> str:
+    where = urlencode({"source": c.source, "page": c.page, "start": c.start, "end": c.end}, errors="replace")
+    return f"/v1/documents/page?{where}"
+
+
+def _page_words(c: Citation) -> str:
+    return f"Page {c.page} of {c.source} with the quote boxed"
 
 
 def _nearest(hit: Hit) -> str:

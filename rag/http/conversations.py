@@ -12,11 +12,26 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rag.conversations import REASON_CHARACTERS, Conversations, as_json, as_markdown
+from rag.conversations import (
+    QUESTIONS,
+    REASON_CHARACTERS,
+    Conversations,
+    add_eval_question,
+    as_eval_question,
+    as_json,
+    as_markdown,
+)
+from rag.errors import InputError
 from rag.http.problems import documented
 
 READER = "footnote_reader"  # cookie; a random name that a browser keeps
 KEPT_S = 400 * 24 * 3600  # the longest that browsers allow
+
+
+class Chosen(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    conversation: str
+    number: int = Field(ge=1, description="which turn of the conversation, from 1")
 
 
 class Judgement(BaseModel):
@@ -68,6 +83,15 @@ def routes(kept: Conversations) -> APIRouter:
     )
     def judge(request: Request, body: Judgement) -> dict[str, Any]:
         return kept.judge(owner(request), body.conversation, body.number, body.helpful, body.reason).as_dict()
+
+    @router.post("/v1/evals/questions", summary="Makes an answer a question of the eval", responses=documented(422))
+    def add_question(request: Request, body: Chosen) -> dict[str, Any]:
+        _, turns = kept.get(owner(request), body.conversation)
+        if body.number > len(turns):
+            raise InputError(f"The conversation has no turn {body.number}.", "number")
+        path = kept.path.with_name(QUESTIONS)
+        question = as_eval_question(turns[: body.number])
+        return {"question": question, "questions": add_eval_question(path, question)}
 
     return router
 
