@@ -110,7 +110,7 @@ def _run(command: Sequence[str], name: str) -> float:
         def look() -> None:
             nonlocal peak
             while not over.wait(SAMPLED_S):
-                peak = max(peak, _memory(process.pid))
+                peak = max(peak, memory_mb(process.pid))
 
         looking = threading.Thread(target=look, daemon=True)
         looking.start()
@@ -126,14 +126,14 @@ def _run(command: Sequence[str], name: str) -> float:
     return peak
 
 
-def _memory(pid: int) -> float:
+def memory_mb(pid: int) -> float:
     """Resident memory of a process and all below it, in MB."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:  # it has just ended
         return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6 + sum(_memory(int(child)) for child in children)
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6 + sum(memory_mb(int(child)) for child in children)
 
 
 def _scored(

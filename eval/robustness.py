@@ -18,6 +18,7 @@ from rag.errors import InputError
 from rag.folding import contains, fold
 from rag.index import Index
 from rag.pipeline import Rag
+from rag.storing import recipe_of
 from rag.types import Answer
 
 MEASURES = ("right_alone", "right_in_noise", "follows_change")
@@ -101,7 +102,7 @@ def robustness(
         corpus = home / "corpus.jsonl"
         records = [record for trial in made.values() for record in _records(trial)]
         corpus.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
-        index = Index(home / "index", embedder=rag.embedder.name, dimension=rag.embedder.dimension)
+        index = Index(home / "index", recipe_of(rag.embedder, rag.settings.passage_tokens))
         apart = Rag(rag.settings.model_copy(update={"home": home}), index=index, embedder=rag.embedder, llm=rag.llm)
         try:
             apart.ingest([corpus])

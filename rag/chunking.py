@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -11,14 +11,17 @@ from sentencex import segment
 from rag.loading import FRONT_MATTER
 from rag.types import Document, Passage, Row, Sentence
 
-CHUNKER_VERSION = 3
+CHUNKER_VERSION = 4
 FILLED = 0.5  # a passage this full ends before a paragraph that does not fit whole
 QUOTE_CHARACTERS = 400  # the longest quote of a citation, and so the longest sentence
 HEADING_LINE = re.compile(r"[ \t]{0,3}(#{1,6})[ \t]+(.+?)[ \t#]*$")
 BLOCK_LINE = re.compile(r"[ \t]*(?:[-*+•][ \t]|\d{1,3}[.)][ \t]|\||>)")  # list item, table row, quotation
 # Two numbers or more at the end of a line: a row of a table on a printed page.
 TABLE_CELLS = re.compile(r"[^\W\d_].*?(?:[ \t]+[($€£¥+-]*[ \t]?(?:\d[\d.,]*|[–—])[)%]*){2,}[ \t]*$")
+RUN_SENTENCES = 1000  # packed at a time: a text of any size takes no more room than these
+PARAGRAPH_CHARACTERS = 50_000  # a longer one is none, and is read in parts
 TABLE_LINE_CHARACTERS = 300  # a longer line is none, and would take long to look through
+LINE = re.compile(r"[^\n]*(?:\n|\Z)")
 CLAUSE_END = re.compile(r"[;:,—–)\]]\s|\s")
 
 Count = Callable[[Sequence[str]], list[int]]  # texts -> number of the embedder's tokens in each
@@ -39,15 +42,31 @@ def chunk(document: Document, count: Count, limit: int, window: int) -> list[Pas
     With its title and headings a passage fits into `window`, what the embedder reads. Paragraphs stay whole where they can;
     the last passage of one that does not fit overlaps the one before it.
     """
-    passages = []
-    blocks = [block for block in _blocks(document) if block.sentences]
-    for (_, page), group in groupby(blocks, lambda b: (b.section, _page(document, b.sentences[0].start))):
-        section = list(group)
-        heading = section[0].heading
-        room = window - count([_header(document.title, heading, count, window)])[0] - 1
-        for sentences in _packed(document.text, section, count, min(limit, room)):
-            passages.append(_passage(document, sentences, heading, page))
-    return passages
+    return list(passages_of(document, count, limit, window))
+
+
+def passages_of(document: Document, count: Count, limit: int, window: int) -> Iterator[Passage]:
+    """As `chunk`, one after another."""
+    blocks = (block for block in _blocks(document) if block.sentences)
+    for (_, page), section in groupby(blocks, lambda b: (b.section, _page(document, b.sentences[0].start))):
+        for run in _runs(section):
+            heading = run[0].heading
+            room = window - count([_header(document.title, heading, count, window)])[0] - 1
+            for sentences in _packed(document.text, run, count, min(limit, room)):
+                yield _passage(document, sentences, heading, page)
+
+
+def _runs(blocks: Iterable[Block]) -> Iterator[list[Block]]:
+    run: list[Block] = []
+    sentences = 0
+    for block in blocks:
+        run.append(block)
+        sentences += len(block.sentences)
+        if sentences >= RUN_SENTENCES:
+            yield run
+            run, sentences = [], 0
+    if run:
+        yield run
 
 
 def _packed(text: str, blocks: Sequence[Block], count: Count, limit: int) -> Iterator[list[Sentence]]:
@@ -148,23 +167,26 @@ def _blocks(document: Document) -> Iterator[Block]:
     heading: list[tuple[int, str]] = []
     start: int | None = None  # of the paragraph that is being read
 
-    def paragraph(end: int) -> Block:
+    def paragraph(end: int) -> Iterator[Block]:
         begin = end if start is None else start
-        spans = split_sentences(text[begin:end], language)
-        sentences = tuple(Sentence(s.start + begin, s.end + begin) for s in spans)
-        return Block(section, tuple(h for _, h in heading), sentences)
+        while begin < end:
+            stop = end if end - begin <= PARAGRAPH_CHARACTERS else _gap(text, begin, begin + PARAGRAPH_CHARACTERS)
+            spans = split_sentences(text[begin:stop], language)
+            sentences = tuple(Sentence(s.start + begin, s.end + begin) for s in spans)
+            yield Block(section, tuple(h for _, h in heading), sentences)
+            begin = stop
 
-    for line in re.finditer(r"[^\n]*(?:\n|\Z)", text[at:]):
-        begin, content = at + line.start(), line.group().rstrip("\r\n")
+    for line in LINE.finditer(text, at):
+        begin, content = line.start(), line.group().rstrip("\r\n")
         if begin in row_starts or (page_starts and _is_table_line(content)):
             if start is not None:
-                yield paragraph(begin)
+                yield from paragraph(begin)
                 start = None
             yield Block(section, tuple(h for _, h in heading), tuple(_lines(text, begin, begin + len(content))))
             continue
         found = HEADING_LINE.match(content)
         if found or not content.strip() or begin in page_starts or BLOCK_LINE.match(content):
-            yield paragraph(begin)
+            yield from paragraph(begin)
             start = None
         if found:
             section += 1
@@ -172,7 +194,16 @@ def _blocks(document: Document) -> Iterator[Block]:
             heading = [(above, h) for above, h in heading if above < level] + [(level, plain(found.group(2)))]
         elif content.strip() and start is None:
             start = begin
-    yield paragraph(len(text))
+        elif start is not None and begin - start > PARAGRAPH_CHARACTERS:
+            yield from paragraph(begin)
+            start = begin
+    yield from paragraph(len(text))
+
+
+def _gap(text: str, start: int, end: int) -> int:
+    """The last space before `end`, else `end`."""
+    space = text.rfind(" ", start + 1, end)
+    return space if space > 0 else end
 
 
 def _is_table_line(line: str) -> bool:

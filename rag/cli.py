@@ -451,6 +451,38 @@ def bench_peers(
         print_peers(results, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]))
 
 
+@bench_app.command("speed")
+def bench_speed(
+    folder: Annotated[Path, typer.Argument(help="A folder with documents/ or corpus.jsonl, and questions.jsonl.")],
+    sizes: Annotated[str, typer.Option(help="Passages in the indexes that are searched.")] = "1000,10000,100000,300000",
+    limit: Annotated[int, typer.Option(help="How many questions are searched for.", min=1)] = 200,
+    out: Annotated[Path | None, typer.Option(help="Folder for speed.json and the plot.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What ingest, search, embedding and start-up take, and how search grows with the index."""
+    from rich.console import Console
+
+    from eval.bench import read_set
+    from eval.bench_speed import print_speed, speed, write_speed
+
+    settings = _settings()
+    try:
+        wanted = sorted({int(size) for size in sizes.split(",")})
+    except ValueError:
+        raise InputError(f"--sizes takes numbers with commas between them, not {sizes!r}.", "sizes") from None
+    questions = read_set(folder, limit=limit)
+    with _progress("Starting", unit="steps") as report:
+        result = speed(questions, settings, wanted, lambda now, done, n: report(done, n, now))
+    if out:
+        write_speed(result, out)
+    if as_json:
+        _print_json(result.as_dict())
+    else:
+        command = " ".join(["rag", *sys.argv[1:]])
+        wide = None if sys.stdout.isatty() else 160
+        print_speed(result, Console(width=wide), command=command, embedder=settings.embedder)
+
+
 @bench_app.command("answers")
 def bench_answers(
     dirs: Annotated[list[Path], typer.Argument(help="Folders with documents/ or corpus.jsonl, and questions.jsonl.")],
@@ -684,6 +716,8 @@ def _caller() -> "Iterator[Caller]":
     settings = _settings()
     caller = connect(settings)
     try:
+        if caller.outdated:
+            _say(caller.outdated)
         yield caller
     finally:
         caller.close()

@@ -39,6 +39,11 @@ class Caller(Protocol):
         self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None, dry: bool = False
     ) -> dict[str, Any]: ...
     def diagnose(self, question: str, expected: str) -> dict[str, Any]: ...
+    @property
+    def outdated(self) -> str:
+        """What has changed since the index was made, where that is for this process to say."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -96,6 +101,10 @@ class Local:
 
     def diagnose(self, question: str, expected: str) -> dict[str, Any]:
         return self.rag.diagnose(question, expected).as_dict()
+
+    @property
+    def outdated(self) -> str:
+        return self.rag.outdated
 
     def close(self) -> None:
         self.rag.close()
@@ -161,6 +170,10 @@ class Client:
     def diagnose(self, question: str, expected: str) -> dict[str, Any]:
         body = {"question": question, "expected": expected}
         return dict(self._call("POST", "/v1/diagnose", json=body).json())
+
+    @property
+    def outdated(self) -> str:
+        return ""  # the server says it
 
     def close(self) -> None:
         self._http.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 from rag.client import running_server
 from rag.config import Settings
 from rag.errors import RagError
+from rag.index import current_database
 from rag.models.embedder import model_path
 from rag.models.llm import open_llm
 from rag.models.weights import weights_path, weights_ready
@@ -38,22 +39,23 @@ def _server(settings: Settings) -> Finding:
 
 
 def _index(settings: Settings) -> Finding:
-    path = settings.home / "index" / "documents.sqlite"
-    if not path.exists():
+    folder = settings.home / "index"
+    path = current_database(folder)
+    if path is None or not path.exists():
         return Finding(f"index: nothing in {settings.home}", False, "`rag ingest PATH`, or `rag ingest --sample`.")
     try:
         db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
-        documents = db.execute("SELECT count(*) FROM documents").fetchone()[0]
+        documents = db.execute("SELECT count(*) FROM documents WHERE source NOT NULL").fetchone()[0]
         passages = db.execute("SELECT count(*) FROM passages").fetchone()[0]
-        embedder = dict(db.execute("SELECT key, value FROM manifest")).get("embedder")
+        embedder = dict(db.execute("SELECT key, value FROM manifest"))["embedder"].strip('"')
         db.close()
     except sqlite3.Error as error:
-        return Finding(f"index: {path} cannot be read ({error})", False, f"Delete {path.parent} and ingest again.")
+        return Finding(f"index: {path} cannot be read ({error})", False, f"Delete {folder} and ingest again.")
     if embedder != settings.embedder:
         return Finding(
             f"index: made with the embedder {embedder}, not {settings.embedder}",
             False,
-            f"Set RAG_EMBEDDER={embedder}, or delete {path.parent} and ingest again.",
+            f"Set RAG_EMBEDDER={embedder}, or have it made anew: `rag ingest PATH` or `rag serve`.",
         )
     if not documents:
         return Finding("index: empty", False, "`rag ingest PATH`, or `rag ingest --sample`.")

@@ -35,6 +35,10 @@ SAYS_OTHERWISE = {
     "en": "The documents say otherwise: “{quote}” ({source})",
     "es": "Los documentos dicen otra cosa: «{quote}» ({source})",
 }
+READ_OF = {
+    "en": "Read {read:,} of {passages:,} passages; the {sentences:,} sentences nearest to the question went to the model.",
+    "es": "Se leyeron {read:,} de {passages:,} pasajes; al modelo llegaron las {sentences:,} frases más cercanas a la pregunta.",
+}
 DISAGREE = {
     "en": "The documents disagree. {source} says: “{quote}”",
     "es": "Los documentos no concuerdan. En {source} se lee: «{quote}»",
@@ -63,6 +67,12 @@ def answer_messages(question: str, evidence: Sequence[Evidence], *, may_refuse: 
     """
     system = ANSWER_SYSTEM + (MAY_REFUSE if may_refuse else "")
     return [Message("system", system), Message("user", f"{passages_block(evidence)}\n\nQuestion: {question}")]
+
+
+def survey_messages(question: str, evidence: Sequence[Evidence]) -> list[Message]:
+    """Asks for whatever some of the evidence has for a question that wants all there is."""
+    ask = f"Question: {question}\nReply with one short complete sentence for each thing in these passages that belongs to the answer."
+    return [Message("system", ANSWER_SYSTEM + MAY_REFUSE), Message("user", f"{passages_block(evidence)}\n\n{ask}")]
 
 
 def check_messages(question: str, evidence: Sequence[Evidence]) -> list[Message]:
@@ -186,6 +196,11 @@ def without_marks(chunks: Iterator[str]) -> Iterator[str]:
         yield held
 
 
+def without_bullet(sentence: str) -> str:
+    """A sentence of a list without the sign or number before it."""
+    return re.sub(r"^\s*(?:[-*•–]|\d{1,3}[.)])\s+", "", sentence).strip()
+
+
 def says_not_found(text: str, *, so_far: bool = False) -> bool:
     """Whether a sentence says that nothing was found; with `so_far`, also whether it may still become that."""
     start = re.sub(r"\W+", " ", text).strip().upper()
@@ -194,6 +209,12 @@ def says_not_found(text: str, *, so_far: bool = False) -> bool:
 
 def refusal(language: str) -> str:
     return REFUSALS.get(language, REFUSALS["en"])
+
+
+def read_of(language: str, read: int, passages: int, sentences: int) -> str:
+    """Beside an answer that wants all there is: how much was gone through."""
+    saying = READ_OF.get(language, READ_OF["en"])
+    return saying.format(read=read, passages=passages, sentences=sentences)
 
 
 def says_otherwise(language: str, evidence: Evidence) -> str:

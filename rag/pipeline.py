@@ -3,9 +3,10 @@
 import hashlib
 import time
 import uuid
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -20,15 +21,15 @@ from rag.attribution import Match, cite, denies, match, status_of
 from rag.chunking import plain
 from rag.config import Settings
 from rag.diagnosis import Diagnosis, Journey, diagnose, holds_words, locate
-from rag.errors import EmptyIndexError, InputError, LoadError
-from rag.index import Index, Stored, import_store
+from rag.errors import EmptyIndexError, InputError, InUseError, LoadError, ModelError, StoreError
+from rag.index import CANDIDATES, Index, Stored, import_store
 from rag.loading import Found, Skipped, detect_question_language, missing, parse, read, settled, sha256, walk
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.readers.pdf import picture_of
-from rag.retrieval import fold_duplicates, rank, select_evidence, words
+from rag.retrieval import WORTH_READING, fold_duplicates, rank, select_evidence, words
 from rag.screening import SCREENING_VERSION, disarmed
-from rag.storing import Draft, ahead, cut, embedded, vectors_of
+from rag.storing import BATCH_PASSAGES, DRAFTS_AHEAD, Draft, ahead, cut, embedded, rebuild, recipe_of, vectors_of
 from rag.tracing import Traced, TraceStore
 from rag.types import (
     QUESTION_CHARACTERS,
@@ -55,11 +56,12 @@ from rag.types import (
     Weighed,
 )
 
-BATCH_PASSAGES = 128  # embedded and stored at a time: what Ctrl-C may lose
-DRAFTS_AHEAD = 4  # documents that may wait, read and cut, for the embedder
 KNOWN_PASSAGES = 5000  # of a document whose vectors are looked up when it changes; a larger one is embedded whole
 TRACES = "answers.sqlite"  # in RAG_HOME
 BEGINNING = 160  # characters of a passage that its trace shows
+SURVEY_PASSAGES = 1500  # gone through for a question that wants all there is
+SURVEY_STEPS = 6  # calls of the model for it, each with as much evidence as an answer has
+SURVEY_WORTH = 0.5  # as WORTH_READING: what belongs to a list need not be as near as what answers
 EXTRACTIVE_SENTENCES = 2
 EXTRACTIVE_SCORE = 0.5  # least score of evidence that answers by itself; with a model, the model is asked
 NO_WEIGHTS = "No model is installed, so these are sentences of the documents, word for word. `rag weights` brings one."
@@ -107,13 +109,26 @@ class Understood:
 
 
 class Rag:
-    def __init__(self, settings: Settings, *, index: Index, embedder: Embedder, llm: LLM | None) -> None:
-        """`llm` None: answers are the best sentences, word for word."""
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        index: Index,
+        embedder: Embedder,
+        llm: LLM | None,
+        older: Callable[[str], Embedder] = SentenceTransformerEmbedder,
+    ) -> None:
+        """`llm` None: answers are the best sentences, word for word. `older`: opens the embedder of an outdated index."""
         self.settings = settings
         self.index = index
-        self.embedder = embedder
         self.llm = llm
         self._ingesting = Lock()  # one at a time: each decides by what is stored when it starts
+        self._embedder = embedder  # that of the settings
+        self._searched = True  # False: outdated, and its embedder cannot be had
+        self.embedder = self._as_made(older)
+        self._swapping = Lock()
+        self._rebuilding = Lock()
+        self._retired: list[Index] = []
         self.traces = TraceStore(settings.home / TRACES)
 
     @classmethod
@@ -126,12 +141,8 @@ class Rag:
             import_store()  # seconds that would come later anyway, while the models' processes are still loading
             if llm:
                 import_client()
-            index = Index(
-                settings.home / "index",
-                embedder=embedder.name,
-                dimension=embedder.dimension,
-                chroma_url=settings.chroma_url,
-            )
+            recipe = recipe_of(embedder, settings.passage_tokens)
+            index = Index(settings.home / "index", recipe, chroma_url=settings.chroma_url)
         except BaseException:
             embedder.close()
             if llm:
@@ -140,10 +151,54 @@ class Rag:
         return cls(settings, index=index, embedder=embedder, llm=llm)
 
     def close(self) -> None:
-        self.index.close()
+        self._embedder.close()
         self.embedder.close()
+        for old in self._retired:
+            old.close(discard=True)
+        self.index.close()
         if self.llm:
             self.llm.close()
+
+    def _as_made(self, older: Callable[[str], Embedder]) -> Embedder:
+        """What the index was made with: a question is embedded as its passages were."""
+        made, wanted = self.index.recipe, self.index.wanted
+        if wanted.same_embedder(made):
+            return self._embedder
+        if made.embedder != wanted.embedder:
+            with suppress(ModelError):
+                embedder = older(made.embedder)
+                if embedder.dimension == made.dimension:
+                    return embedder
+                embedder.close()
+        self._searched = False
+        return self._embedder
+
+    @property
+    def outdated(self) -> str:
+        """What has changed since the index was made, and what to do; empty: nothing."""
+        if not self.index.changes:
+            return ""
+        still = "is searched as it was" if self._searched else "cannot be searched: that embedder is not to be had"
+        what = " and ".join(self.index.changes)
+        return f"The index was made {what}. `rag ingest PATH` or `rag serve` makes it anew; until then it {still}."
+
+    def rebuild(self, progress: Callable[[Progress], None] = lambda _: None) -> None:
+        """Makes an outdated index anew out of the stored texts; the old one answers until the new one takes its place.
+
+        Raises InUseError while it is under way, ModelError, StoreError; the old one then stays.
+        """
+        if not self._rebuilding.acquire(blocking=False):
+            raise InUseError("The index is being made anew. Wait for that to end, and try again.")
+        try:
+            if not self.index.changes:
+                return
+            old = self.index
+            new = rebuild(old, old.wanted, self._embedder, lambda *said: progress(Progress(*said)))
+            with self._swapping:
+                self.index, self.embedder, self._searched = new, self._embedder, True
+            self._retired.append(old)  # questions under way still read it
+        finally:
+            self._rebuilding.release()
 
     def __enter__(self) -> "Rag":
         return self
@@ -181,13 +236,15 @@ class Rag:
         dry: bool = False,
         progress: Callable[[Progress], None] = lambda _: None,
     ) -> IngestReport:
-        """Brings files and folders into the index; what has not changed is left alone.
+        """Brings files and folders into the index; what has not changed is left alone. An outdated index is rebuilt first.
 
         `prune` removes documents under `paths` whose files are gone. A bad file is reported and the rest goes on.
         `only`: of what lies under `paths`, nothing but these files, and what is in these folders, is looked at.
         `dry`: says what would be done, and does nothing. A file that has moved is not embedded again.
         Raises InputError for a path that does not exist, StoreError, ModelError; what was stored before then stands.
         """
+        if not dry:
+            self.rebuild(progress)
         return _Ingest(self, progress, dry=dry).run(paths, prune, only)
 
     def documents(self) -> list[Stored]:
@@ -284,11 +341,13 @@ class Rag:
             for start, end in locate(text, expected)
         ]
 
-    def _ranked(self, understood: Understood, only: Sequence[str] | None) -> list[Hit]:
+    def _ranked(self, understood: Understood, only: Sequence[str] | None, candidates: int = CANDIDATES) -> list[Hit]:
         query = understood.query
-        vector = self.embedder.embed_query(query)
-        found = self.index.candidates(vector, query, only)
-        return rank(found, vector, query, language=understood.query_language, reads=self.embedder.reads)
+        with self._swapping:
+            index, embedder = self.index, self.embedder
+        vector = embedder.embed_query(query)
+        found = index.candidates(vector, query, only, candidates)
+        return rank(found, vector, query, language=understood.query_language, reads=embedder.reads)
 
     def _understand(self, question: str, history: Sequence[Message], llm: LLM | None) -> Understood:
         languages = self.index.languages()
@@ -318,12 +377,17 @@ class Rag:
         """None: all. Raises EmptyIndexError, InputError."""
         if not self.index.counts()[0]:
             raise EmptyIndexError("Nothing is indexed yet: `rag ingest PATH` first.")
+        if not self._searched:
+            raise StoreError(self.outdated)
         if not sources:
             return None
-        known = [d.source for d in self.documents()]
+        known = self.index.sources()
         found: list[str] = []
         for source in sources:
-            some = [k for k in known if k == source or (source.endswith("/") and k.startswith(source))]
+            at = bisect_left(known, source)
+            some = known[at : at + 1] if known[at : at + 1] == [source] else []
+            if source.endswith("/"):
+                some = known[at : bisect_left(known, f"{source[:-1]}0")]  # 0 comes next to the slash
             if not some:
                 raise _unknown(source, "sources")
             found += some
@@ -342,6 +406,7 @@ class _Asking:
         self.timings: dict[str, float] = {}
         self.ranked: list[Hit] = []
         self.hits: list[Hit] = []
+        self.survey = False  # the question wants all there is
         self.parts: tuple[str, ...] = ()
         self.missing: str | None = None  # the part that the documents do not answer
         self.evidence: list[Evidence] = []
@@ -354,7 +419,8 @@ class _Asking:
     def run(self) -> Iterator[Event]:
         only = self.rag._resolve(self.sources)  # first: where nothing can be searched, no model is asked
         self.understood = self.rag._understand(self.question, self.history, self.llm)
-        self.parts = questions.parts(self.understood.query)
+        self.survey = self.llm is not None and questions.asks_for_all(self.understood.query)
+        self.parts = (self.understood.query,) if self.survey else questions.parts(self.understood.query)
         started = time.perf_counter()
         self._retrieve(self.understood, only)
         self.timings["search_s"] = time.perf_counter() - started
@@ -367,7 +433,8 @@ class _Asking:
     def _retrieve(self, understood: Understood, only: Sequence[str] | None) -> None:
         """Each part of a question that joins several is searched for on its own, and has its share of the evidence."""
         asked = [understood.query] if len(self.parts) == 1 else [understood.query, *self.parts]
-        rankings = [self.rag._ranked(replace(understood, query=query), only) for query in asked]
+        candidates = SURVEY_PASSAGES if self.survey else CANDIDATES
+        rankings = [self.rag._ranked(replace(understood, query=query), only, candidates) for query in asked]
         self.ranked = _joined(rankings)
         self.hits = _best(self.ranked, self.settings.passages)
         self.rarity = self.rag.index.rarity(words(understood.query))
@@ -378,14 +445,15 @@ class _Asking:
             left_out.setdefault(_place(evidence), (evidence, why))
 
         for part, ranking in zip(self.parts, rankings[-len(self.parts) :], strict=True):
-            hits = _best(ranking, self.settings.passages)
+            hits = ranking if self.survey else _best(ranking, self.settings.passages)
             found = select_evidence(
                 hits,
                 part,
                 self.rarity,
-                self.settings.evidence_tokens // len(self.parts),
+                self.settings.evidence_tokens * (SURVEY_STEPS if self.survey else 1) // len(self.parts),
                 generation.count_tokens,
                 aside,
+                worth=SURVEY_WORTH if self.survey else WORTH_READING,
             )
             chosen.append(found)
             shown, read = {hit.passage for hit in self.hits}, {e.passage for e in found}
@@ -404,7 +472,34 @@ class _Asking:
             yield self._delta(self._add(text, text, Match("quoted", (evidence,), 1.0)))
         yield self._done()
 
+    def _survey(self, llm: LLM, query: str) -> Iterator[Event]:
+        """Goes through the evidence step by step; what was said before, or is not supported, is left out."""
+        said: set[str] = set()
+        for step in _steps(self.evidence, self.settings.evidence_tokens):
+            with closing(llm.stream(generation.survey_messages(query, step))) as chunks:
+                for piece in generation.pieces(chunks):
+                    sentence = generation.without_bullet(piece.sentence or "")
+                    key = " ".join(words(sentence))
+                    if not key or key in said or generation.says_not_found(sentence):
+                        continue
+                    found = self._match(sentence, query)
+                    if found.support == "unsupported":
+                        continue
+                    said.add(key)
+                    if self.understood.foreign:
+                        yield from self._say_in_their_words(llm, sentence, query)
+                    else:
+                        yield self._delta(sentence, opens=True)
+                        yield self._delta(self._add(sentence, sentence, found))
+        passages = self.rag.index.counts()[1]
+        read = len(self.ranked)
+        self.notes += (generation.read_of(self.understood.language, read, passages, len(self.evidence)),)
+        yield self._done()
+
     def _generate(self, llm: LLM, query: str) -> Iterator[Event]:
+        if self.survey:
+            yield from self._survey(llm, query)
+            return
         asked, (query, sure) = query, self._answerable(llm, query)
         if not query:
             yield self._refuse_what_is_not_stated(asked)
@@ -653,7 +748,8 @@ class _Ingest:
         else:
             outcome, draft = step
             self.batch.append(draft)
-            self.waiting.append((outcome, draft.document.source))
+            if draft.last:
+                self.waiting.append((outcome, draft.document.source))
             if sum(len(c.passages) for c in self.batch) >= BATCH_PASSAGES:
                 self._hand_on()
 
@@ -693,6 +789,7 @@ class _Ingest:
             documents = parse(data, found.path.suffix, source, aside)
             if len(documents) != 1 or documents[0].source != source:  # records of one file
                 documents = [replace(d, source=self._free(d.source, found, d.sha256)) for d in documents]
+            del data  # a large file need not stay while its parts are embedded
         except LoadError as error:
             self.failed.append(Failure(str(found.path), str(error)))
             return
@@ -712,16 +809,18 @@ class _Ingest:
                     self._forget(old)
                     yield _Gone((old.source,))
             try:
-                yield self._cut(document, found)
+                yield from self._drafts(document, found)
             except LoadError as error:  # one bad record of a file fails alone
                 self.failed.append(Failure(str(found.path), str(error)))
 
-    def _cut(self, document: Document, found: Found) -> tuple[str, Draft]:
-        made = cut(document, str(found.path), str(found.root), self.rag.embedder, self.rag.settings.passage_tokens)
+    def _drafts(self, document: Document, found: Found) -> Iterator[tuple[str, Draft]]:
         outcome = "updated" if document.source in self.by_source else "added"
-        size = len(made.passages), len(document.text)
-        self._remember(Stored(document.source, document.title, *size, document.sha256, made.path, made.root))
-        return outcome, made
+        path, root = str(found.path), str(found.root)
+        for draft in cut(document, path, root, self.rag.embedder, self.rag.settings.passage_tokens):
+            if draft.part == 0:
+                size = len(draft.passages), len(document.text)
+                self._remember(Stored(document.source, document.title, *size, document.sha256, path, root))
+            yield outcome, draft
 
     def _prune(self, paths: Sequence[Path], present: set[str]) -> _Gone:
         roots = [settled(path) for path in paths]
@@ -770,6 +869,24 @@ class _Ingest:
 
 def _best(ranked: Sequence[Hit], k: int) -> list[Hit]:
     return fold_duplicates(ranked[: 2 * k])[:k]
+
+
+def _steps(evidence: Sequence[Evidence], tokens: int) -> Iterator[list[Evidence]]:
+    """Evidence document by document, in pieces of at most `tokens`; a longer sentence is a piece of its own."""
+    step: list[Evidence] = []
+    size = 0
+    by_source: dict[str, list[Evidence]] = {}
+    for e in evidence:
+        by_source.setdefault(e.passage.source, []).append(e)
+    for e in (e for group in by_source.values() for e in group):
+        more = generation.count_tokens(plain(e.text))
+        if step and size + more > tokens:
+            yield step
+            step, size = [], 0
+        step.append(e)
+        size += more
+    if step:
+        yield step
 
 
 def _joined(rankings: Sequence[Sequence[Hit]]) -> list[Hit]:

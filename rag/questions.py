@@ -28,3 +28,23 @@ def parts(question: str) -> tuple[str, ...]:
 def _asks(text: str) -> bool:
     said = text.split()
     return len(said) >= LEAST_WORDS and any(re.fullmatch(ASKING, w.strip("¿,"), re.IGNORECASE) for w in said)
+
+
+SOURCES = r"(?:documents?|articles?|files?|sources?|papers?|texts?|corpus|reports?)"
+FUENTES = r"(?:documentos?|artículos?|archivos?|fuentes?|textos?|informes?)"
+ALL = re.compile(
+    r"^(?:please\s+)?(?:(?:can|could) you\s+)?(?:list|enumerate)\b"
+    r"|^(?:please\s+)?(?:name|give|show|tell me|what are|which are|who are)\s+(?:me\s+)?(?:all|every|each)\b"
+    r"|^how many\s+(?:of the\s+|different\s+|distinct\s+)*(?:documents|articles|files)\b"
+    rf"|\b(?:in|across|throughout)\s+(?:all|any)\s+(?:of\s+)?(?:the\s+|these\s+|my\s+)?{SOURCES}\b"
+    r"|^(?:por favor,?\s+)?(?:enumera|enumere|lista|liste)\b"
+    r"|^(?:nombra|nombre|menciona|di|dime|¿?cuáles son|¿?quiénes son)\s+(?:a\s+)?(?:todos|todas|cada)\b"
+    r"|^¿?cuántos\s+(?:documentos|artículos|archivos)\b"
+    rf"|\ben\s+(?:todos|todas)\s+(?:los|las|mis)\s+{FUENTES}\b",
+    re.IGNORECASE,
+)
+
+
+def asks_for_all(question: str) -> bool:
+    """Whether a question wants every one there is, or their number over the documents: more than a few passages can tell."""
+    return ALL.search(question.strip()) is not None

@@ -158,6 +158,8 @@ def select_evidence(
     budget: int,
     count: Callable[[str], int],
     aside: Callable[[Evidence, LeftOut], None] = lambda *_: None,
+    *,
+    worth: float = WORTH_READING,
 ) -> list[Evidence]:
     """The best sentences of the hits within `budget` tokens as `count` counts them, in the order of their scores.
 
@@ -166,7 +168,7 @@ def select_evidence(
     `aside` is told of every sentence that is left out, and why.
 
     The best one is read whatever its size, its neighbours where they fit. A sentence is worth its own cosine, the score of its passage, and the share
-    of the question's rarity that it holds.
+    of the question's rarity that it holds; what is worth less than `worth` times the best is not read.
     """
     asked = {stem(w): rarity.get(w, 0.0) for w in words(question)}
     total = sum(asked.values()) or 1.0
@@ -199,8 +201,8 @@ def select_evidence(
             aside(evidence, "budget")
             continue
         if chosen and not full and evidence not in beside:
-            worth = evidence.score >= WORTH_READING * scored[0].score
-            full = "worth" if not worth else "budget" if size > budget else None
+            enough = evidence.score >= worth * scored[0].score
+            full = "worth" if not enough else "budget" if size > budget else None
         if full:
             aside(evidence, full)
             continue

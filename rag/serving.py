@@ -16,12 +16,12 @@ from rag.api import Opening, create_app, streams_of
 from rag.client import SERVER_FILE, announce, withdraw
 from rag.config import Settings
 from rag.conversations import FILE, Conversations
-from rag.errors import InputError, InUseError, StoreError
+from rag.errors import InputError, InUseError, RagError, StoreError
 from rag.http.observing import log_to
 from rag.http.origin import LOOPBACK
 from rag.keys import Keys
 from rag.models.embedder import SentenceTransformerEmbedder
-from rag.pipeline import Rag
+from rag.pipeline import Progress, Rag
 from rag.uploads import resume
 
 SERVER_LOCK = "server.lock"  # in RAG_HOME, held for as long as the server lives
@@ -131,10 +131,30 @@ def _open(settings: Settings, embedder: SentenceTransformerEmbedder, sample: Pat
         if rag.llm:
             rag.llm.wait()
         say(f"Ready: {rag.index.counts()[0]} documents, model {rag.model}.")
+        if rag.outdated:
+            say(rag.outdated)
+            threading.Thread(target=_rebuild, args=(rag, say), daemon=True).start()
     except BaseException:
         rag.close()
         raise
     return rag
+
+
+def _rebuild(rag: Rag, say: Callable[[str], None]) -> None:
+    """Makes an outdated index anew while it answers, and says how far that is, ten times."""
+    told = -1
+
+    def progress(p: Progress) -> None:
+        nonlocal told
+        if (tenth := 10 * p.done // max(p.total, 1)) > told:
+            told = tenth
+            say(f"Making the index anew: {p.done} of {p.total} documents.")
+
+    try:
+        rag.rebuild(progress)
+        say(f"The index is made anew: {rag.index.counts()[0]} documents.")
+    except RagError as error:  # at Ctrl-C as well: the models are closed
+        say(f"The index stays as it was: {error}")
 
 
 def _holds(opening: Opening, sample: Path) -> bool:

@@ -1,6 +1,7 @@
 """From a document to what the store keeps: cut into passages, embedded, handed on."""
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from queue import Empty, Queue
 from threading import Event, Thread
@@ -9,33 +10,60 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.chunking import chunk, embedded_text, plain
+from rag.chunking import embedded_text, passages_of, plain
 from rag.errors import LoadError
-from rag.index import Entry
+from rag.index import Entry, Index
 from rag.models.embedder import Embedder
+from rag.schema import Recipe
 from rag.types import Document, Passage
 
 T = TypeVar("T")
+PART_PASSAGES = 512  # of a large document that are embedded and stored at a time
+BATCH_PASSAGES = 128  # embedded and stored at a time: what Ctrl-C may lose
+DRAFTS_AHEAD = 4  # that may wait for the embedder
+PROBE = "A lighthouse keeper wrote down the weather of every night for thirty years."
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A document's passages, not embedded yet. `words`: per passage, what embedder and lexical index read."""
+    """A document's passages, or a part of them, not embedded yet.
+
+    `words`: per passage, what embedder and lexical index read.
+    """
 
     document: Document
     path: str
     root: str
     passages: Sequence[Passage]
     words: Sequence[str]
+    part: int = 0
+    last: bool = True
 
 
-def cut(document: Document, path: str, root: str, embedder: Embedder, passage_tokens: int) -> Draft:
-    """Raises LoadError where nothing but headings is there."""
+def recipe_of(embedder: Embedder, passage_tokens: int) -> Recipe:
+    """What an index is made with today."""
+    probe = tuple(round(float(x), 4) for x in embedder.embed_documents([PROBE])[0])
+    return Recipe(embedder.name, embedder.dimension, embedder.max_tokens, passage_tokens, probe=probe)
+
+
+def cut(document: Document, path: str, root: str, embedder: Embedder, passage_tokens: int) -> Iterator[Draft]:
+    """One, or the parts of a large document. Raises LoadError where nothing but headings is there."""
     limit = embedder.max_tokens
-    passages = chunk(document, embedder.count_tokens, passage_tokens, limit)
-    if not passages:
+    held: list[Passage] = []
+    part = 0
+
+    def draft(*, last: bool) -> Draft:
+        words = [embedded_text(p, embedder.count_tokens, limit) for p in held]
+        return Draft(document, path, root, tuple(held), words, part, last)
+
+    for passage in passages_of(document, embedder.count_tokens, passage_tokens, limit):
+        if len(held) == PART_PASSAGES:
+            yield draft(last=False)
+            held, part = [], part + 1
+        held.append(passage)
+    if not held:
         raise LoadError(f"Cannot read {document.source!r}: it holds no text but headings.")
-    return Draft(document, path, root, passages, [embedded_text(p, embedder.count_tokens, limit) for p in passages])
+    yield draft(last=True)
 
 
 def embedded(
@@ -63,7 +91,7 @@ def embedded(
             size = 1 + len(passage.sentences)
             matrices.append(vectors[[distinct[text] for text in texts[at : at + size]]])
             at += size
-        entries.append(Entry(c.document, c.path, c.root, c.passages, matrices, c.words))
+        entries.append(Entry(c.document, c.path, c.root, c.passages, matrices, c.words, c.part, c.last))
     return entries
 
 
@@ -76,6 +104,41 @@ def vectors_of(
         found[embedded_text(passage, embedder.count_tokens, embedder.max_tokens)] = matrix[0]
         found.update((plain(passage.quote(s)), row) for s, row in zip(passage.sentences, matrix[1:], strict=True))
     return found
+
+
+def rebuild(old: Index, recipe: Recipe, embedder: Embedder, progress: Callable[[int, int, str], None]) -> Index:
+    """The same documents by another recipe, out of their stored texts; `old` serves meanwhile and is left as it is.
+
+    `progress`: documents done, documents in all, the one that is being read. Raises ModelError, StoreError.
+    """
+    new = old.beside(recipe)
+    try:
+        with closing(ahead(_drafts(old, recipe, embedder, progress), DRAFTS_AHEAD)) as drafts:
+            batch: list[Draft] = []
+            for draft in drafts:
+                batch.append(draft)
+                if sum(len(d.passages) for d in batch) >= BATCH_PASSAGES:
+                    new.replace(embedded(batch, embedder))
+                    batch = []
+            if batch:
+                new.replace(embedded(batch, embedder))
+        new.remove(sorted(set(new.sources()) - set(old.sources())))  # what was removed meanwhile
+        new.take_over()
+    except BaseException:
+        new.close(discard=True)
+        raise
+    return new
+
+
+def _drafts(
+    old: Index, recipe: Recipe, embedder: Embedder, progress: Callable[[int, int, str], None]
+) -> Iterator[Draft]:
+    sources = old.sources()
+    for done, source in enumerate(sources):
+        progress(done, len(sources), source)
+        if stored := old.document(source):
+            with suppress(LoadError):  # nothing of it could be found
+                yield from cut(*stored, embedder, recipe.passage_tokens)
 
 
 def ahead(items: Iterable[T], size: int) -> Generator[T]:

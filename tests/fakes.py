@@ -12,6 +12,7 @@ from rag.config import Settings, load_settings
 from rag.errors import RagError
 from rag.index import Index
 from rag.pipeline import Rag
+from rag.storing import recipe_of
 from rag.types import Message
 
 DIMENSION = 64
@@ -91,5 +92,5 @@ def fake_rag(home: Path, llm: FakeLLM | None = None, **settings: object) -> Rag:
     if llm is None:
         made = made.model_copy(update={"llm": "extractive"})
     embedder = FakeEmbedder()
-    index = Index(home / "index", embedder=embedder.name, dimension=embedder.dimension)
+    index = Index(home / "index", recipe_of(embedder, made.passage_tokens))
     return Rag(made, index=index, embedder=embedder, llm=llm)

@@ -70,7 +70,7 @@ def _parts_that_differ(rag: Rag) -> list[str]:
     searcher = rag.index._words.searcher()
     hits = searcher.search(tantivy.Query.all_query(), 100_000).hits
     words = {searcher.doc(address)["id"][0] for _, address in hits}
-    pending = rag.index._db.execute("SELECT count(*) FROM pending").fetchone()[0]
+    pending = rag.index._db.execute("SELECT count(*) FROM documents WHERE source IS NULL").fetchone()[0]
     found = [
         f"{name}: {len(rows - ids)} missing, {len(ids - rows)} too many"
         for name, ids in (("vectors", vectors), ("words", words))

@@ -47,7 +47,8 @@ def test_an_index_is_missing_empty_filled_foreign_or_broken(tmp_path: Path, corp
     other = found(settings_of(tmp_path, embedder="another"), "index")
     assert not other.ok and "RAG_EMBEDDER=fake" in other.remedy
 
-    (settings.home / "index" / "documents.sqlite").write_bytes(b"no database" * 100)
+    [database] = (settings.home / "index").glob("*/documents.sqlite")
+    database.write_bytes(b"no database" * 100)
     broken = found(settings, "index")
     assert not broken.ok and f"Delete {settings.home / 'index'}" in broken.remedy
 

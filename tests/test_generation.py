@@ -15,6 +15,7 @@ from rag.generation import (
     pieces,
     refusal,
     says_not_found,
+    without_bullet,
     without_marks,
 )
 from rag.types import Evidence, Message, Passage, Sentence
@@ -234,3 +235,12 @@ def test_counting_tokens_needs_no_network() -> None:
 def test_citation_marks_that_a_model_writes_are_taken_out(chunks: list[str], text: str) -> None:
     assert "".join(without_marks(iter(chunks))) == text
     assert " ".join(p.sentence for p in pieces(iter(chunks)) if p.sentence) == text
+
+
+@pytest.mark.parametrize("sentence", ["- It burnt.", "* It burnt.", "1. It burnt.", "12) It burnt.", "It burnt."])
+def test_the_sign_before_an_item_of_a_list_is_left_out(sentence: str) -> None:
+    assert without_bullet(sentence) == "It burnt."
+
+
+def test_a_number_that_begins_a_sentence_stays() -> None:
+    assert without_bullet("1902 was the year.") == "1902 was the year."

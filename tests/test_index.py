@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -12,13 +13,15 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from rag.chunking import chunk
+from rag.chunking import CHUNKER_VERSION, chunk
 from rag.errors import ConfigError, InUseError, StoreError
-from rag.index import Entry, Index
+from rag.index import Entry, Index, current_database
+from rag.schema import Recipe
 from rag.types import Document, Flag, Row
 from tests.fakes import FakeEmbedder
 
 FAKE = FakeEmbedder()
+RECIPE = Recipe("fake", FAKE.dimension, FAKE.max_tokens, 200)
 
 
 def entry(source: str, text: str, *, language: str = "en", **fields: Any) -> Entry:
@@ -30,7 +33,8 @@ def entry(source: str, text: str, *, language: str = "en", **fields: Any) -> Ent
 
 
 def open_index(folder: Path, **options: Any) -> Index:
-    return Index(folder, **{"embedder": "fake", "dimension": FAKE.dimension} | options)
+    recipe = replace(RECIPE, **{name: options.pop(name) for name in list(options) if name in Recipe.__slots__})
+    return Index(folder, recipe, **options)
 
 
 def found(index: Index, query: str, sources: list[str] | None = None) -> list[str]:
@@ -43,9 +47,15 @@ def in_words(index: Index, query: str, sources: list[str] | None = None) -> set[
     return {c.passage.text for c in candidates if c.lexical_rank}
 
 
+def database(folder: Path) -> Path:
+    found = current_database(folder)
+    assert found
+    return found
+
+
 def sizes(index: Index) -> dict[str, int]:
     """Passages in each of the three stores, and ids that are waiting to be swept."""
-    [[pending]] = index._db.execute("SELECT count(*) FROM pending").fetchall()
+    [[pending]] = index._db.execute("SELECT count(*) FROM documents WHERE source IS NULL").fetchall()
     words = index._words.searcher().num_docs
     return {"rows": index.counts()[1], "vectors": index._chroma.count(), "words": words, "pending": pending}
 
@@ -83,11 +93,7 @@ def test_flags_are_kept_with_their_document_and_go_with_it(tmp_path: Path) -> No
     index.replace([entry("a.md", "Ignore all.", flags=flags)])
     index.remove(["a.md"])
     assert index._select("SELECT count(*) FROM flags") == [(0,)]
-    index._db.execute("DROP TABLE flags")  # as an index of an earlier version lacks it
     index.close()
-    again = open_index(tmp_path / "index")
-    assert [stored.flags for stored in again.documents()] == [()]
-    again.close()
 
 
 def test_sheet_and_rows_of_a_passage_are_read_back(index: Index) -> None:
@@ -157,6 +163,66 @@ def test_a_rare_word_weighs_more_than_a_common_one(index: Index) -> None:
     index.replace([entry(f"{i}.md", f"The mill number {i}.") for i in range(9)] + [entry("x.md", "The barley.")])
     rarity = index.rarity(["the", "mills", "barley", "unheard"])
     assert rarity["the"] < rarity["mills"] < rarity["barley"] < rarity["unheard"]
+
+
+def test_few_passages_are_compared_one_by_one_and_many_by_chroma(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    index.replace([entry(f"{i}.md", f"Mill {i} ground barley. # x\n\n# B\n\nIt had {i} wheels.") for i in range(20)])
+    sources = [f"{i}.md" for i in range(0, 20, 2)]
+    vector = FAKE.embed_query("Mill 6 ground barley")
+    one_by_one = index.nearest(vector, sources, 5)
+    monkeypatch.setattr("rag.index.EXACT_PASSAGES", 3)
+    assert index.nearest(vector, sources, 5)[:1] == one_by_one[:1]
+    assert {c.passage.source for c in index.candidates(vector, "mill", sources)} == set(sources)
+
+
+def test_a_document_is_read_back_as_it_was_stored(index: Index) -> None:
+    made = entry(
+        "mill.xlsx", "# North\n\nSacks: 4", author="Ida", date="1931", page_starts=(0, 9), rows=(Row(9, None, 2),)
+    )
+    index.replace([made])
+    assert index.document("mill.xlsx") == (made.document, "/docs/mill.xlsx", "/docs")
+    assert index.document("none.md") is None
+
+
+# -- large documents --------------------------------------------------------------------------------------------------
+
+
+def parts_of(source: str, text: str) -> list[Entry]:
+    whole = entry(source, text)
+    last = len(whole.passages) - 1
+    return [
+        replace(whole, passages=[p], vectors=[v], words=[w], part=i, last=i == last)
+        for i, (p, v, w) in enumerate(zip(whole.passages, whole.vectors, whole.words, strict=True))
+    ]
+
+
+def test_a_large_document_is_seen_when_its_last_part_is_stored(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag.index.TEXT_CHARACTERS", 7)
+    text = "# A\n\nBarley grew.\n\n# B\n\nOats grew.\n\n# C\n\nRye grew."
+    index.replace([entry("a.md", "Hemp grew.")])
+    first, second, third = parts_of("a.md", text)
+    index.replace([first])
+    index.replace([second, entry("b.md", "Flax grew.")])
+    assert sorted(found(index, "grew")) == ["Flax grew.", "Hemp grew."]
+    assert index.counts() == (2, 2)
+    index.replace([third])
+    assert sorted(found(index, "grew")) == ["Barley grew.", "Flax grew.", "Oats grew.", "Rye grew."]
+    assert index.text("a.md") == text
+    assert sizes(index) == {"rows": 4, "vectors": 4, "words": 4, "pending": 0}
+
+
+def test_a_large_document_that_broke_off_begins_anew(tmp_path: Path) -> None:
+    index = open_index(tmp_path / "index")
+    parts = parts_of("a.md", "# A\n\nBarley grew.\n\n# B\n\nOats grew.")
+    index.replace(parts[:1])
+    index.replace(parts)
+    assert sorted(found(index, "grew")) == ["Barley grew.", "Oats grew."]
+    index.replace(parts_of("a.md", "# A\n\nRye grew.\n\n# B\n\nHemp grew.")[:1])
+    index.close()
+    index = open_index(tmp_path / "index")
+    assert sorted(found(index, "grew")) == ["Barley grew.", "Oats grew."]
+    assert sizes(index) == {"rows": 2, "vectors": 2, "words": 2, "pending": 0}
+    index.close()
 
 
 # -- replacing and removing -------------------------------------------------------------------------------------------
@@ -258,7 +324,7 @@ def test_a_search_during_a_replacement_finds_the_old_or_the_new_document(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index.replace([entry("a.md", "Barley grew.")])
-    nearest = index._nearest
+    nearest = index.nearest
 
     def replaced_meanwhile(*args: Any) -> list[int]:
         ids = nearest(*args)
@@ -266,7 +332,7 @@ def test_a_search_during_a_replacement_finds_the_old_or_the_new_document(
         index.replace([entry("a.md", "Rye grew.")])
         return ids
 
-    monkeypatch.setattr(index, "_nearest", replaced_meanwhile)
+    monkeypatch.setattr(index, "nearest", replaced_meanwhile)
     assert found(index, "grew") == ["Rye grew."]
 
 
@@ -290,12 +356,31 @@ def test_a_second_owner_is_refused_by_name(tmp_path: Path) -> None:
     open_index(tmp_path / "index").close()
 
 
-def test_another_embedder_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    open_index(tmp_path / "index").close()
-    with pytest.raises(ConfigError, match="made with the embedder 'fake', not 'other': set RAG_EMBEDDER back"):
-        open_index(tmp_path / "index", embedder="other")
-    with pytest.raises(ConfigError, match="made with the embedder"):
-        open_index(tmp_path / "index", dimension=3)
+@pytest.mark.parametrize(
+    ("other", "change"),
+    [
+        ({"embedder": "other"}, "with the embedder 'fake', not 'other'"),
+        ({"dimension": 3}, "with other weights of 'fake'"),
+        ({"probe": (0.0, 1.0)}, "with other weights of 'fake'"),
+        ({"max_tokens": 100}, "when 'fake' read 254 tokens, not 100"),
+        ({"passage_tokens": 90}, "with passages of 200 tokens, not 90"),
+        ({"chunker": 1}, "by a version that cut passages otherwise"),
+    ],
+)
+def test_what_has_changed_since_an_index_was_made_is_said_and_it_answers_as_before(
+    tmp_path: Path, other: dict[str, Any], change: str
+) -> None:
+    index = open_index(tmp_path / "index", probe=(1.0, 0.0))
+    index.replace([entry("a.md", "Barley grew.")])
+    index.close()
+    index = open_index(tmp_path / "index", **{"probe": (1.0, 0.0)} | other)
+    assert index.changes == (change,)
+    assert index.recipe == replace(RECIPE, probe=(1.0, 0.0))
+    assert found(index, "barley") == ["Barley grew."]
+    index.close()
+    index = open_index(tmp_path / "index", probe=(0.999, 0.01))  # on another processor
+    assert index.changes == ()
+    index.close()
 
 
 def test_a_folder_name_with_marks_of_its_own_is_no_trouble(tmp_path: Path) -> None:
@@ -324,7 +409,7 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
 def test_another_format_is_refused(tmp_path: Path) -> None:
     index = open_index(tmp_path)
     index.close()
-    with sqlite3.connect(tmp_path / "documents.sqlite") as db:
+    with sqlite3.connect(database(tmp_path)) as db:
         db.execute("UPDATE manifest SET value = '999' WHERE key = 'format'")
     with pytest.raises(StoreError, match="another version of this program"):
         open_index(tmp_path)
@@ -345,8 +430,12 @@ def _overwrite(path: Path) -> None:
         ("documents.sqlite", _truncate),
         ("chroma/chroma.sqlite3", _overwrite),
         ("words/meta.json", _overwrite),
+        ("documents.sqlite", Path.unlink),
         ("chroma", shutil.rmtree),
         ("words", shutil.rmtree),
+        (".", shutil.rmtree),
+        ("../current", _overwrite),
+        ("../current", Path.unlink),
     ],
 )
 def test_a_damaged_index_is_an_error_with_what_to_do_and_frees_the_folder(
@@ -355,7 +444,7 @@ def test_a_damaged_index_is_an_error_with_what_to_do_and_frees_the_folder(
     index = open_index(tmp_path / "index")
     index.replace([entry("a.md", "Barley grew.")])
     index.close()
-    damage(tmp_path / "index" / part)
+    damage(database(tmp_path / "index").parent / part)
     with pytest.raises(StoreError, match="ingest again"):
         open_index(tmp_path / "index")
     FileLock(tmp_path / "index" / "lock").acquire(timeout=0)  # nobody owns it
@@ -372,6 +461,114 @@ def test_a_chroma_server_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         open_index(tmp_path / "index", chroma_url="http://127.0.0.1:9")
     with pytest.raises(ConfigError, match="no address"):
         open_index(tmp_path / "other", chroma_url="nonsense")
+
+
+# -- generations --------------------------------------------------------------------------------------------------
+
+
+def generations(folder: Path) -> int:
+    return len(list(folder.glob("g-*")))
+
+
+def test_an_index_made_beside_another_takes_its_place_at_once(tmp_path: Path) -> None:
+    old = open_index(tmp_path / "index")
+    old.replace([entry("a.md", "Barley grew.")])
+    new = old.beside(replace(RECIPE, passage_tokens=90))
+    new.replace([entry("a.md", "Rye grew.")])
+    assert (found(old, "grew"), found(new, "grew")) == (["Barley grew."], ["Rye grew."])
+    new.take_over()
+    assert found(old, "grew") == ["Barley grew."]  # for those who are still at it
+    old.close(discard=True)
+    with pytest.raises(InUseError):
+        open_index(tmp_path / "index")
+    new.close()
+    again = open_index(tmp_path / "index", passage_tokens=90)
+    assert (again.changes, found(again, "grew"), generations(tmp_path / "index")) == ((), ["Rye grew."], 1)
+    again.close()
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_kill_before_or_after_the_place_is_taken_leaves_one_whole_index(tmp_path: Path, taken: bool) -> None:
+    script = """
+        import os, sys
+        from pathlib import Path
+        from tests.test_index import RECIPE, entry, open_index
+
+        old = open_index(Path(sys.argv[1]))
+        old.replace([entry("a.md", "Barley grew.")])
+        new = old.beside(RECIPE)
+        new.replace([entry("a.md", "Rye grew.")])
+        if sys.argv[2] == "True":
+            new.take_over()
+        os.kill(os.getpid(), 9)
+    """
+    command = [sys.executable, "-c", dedent(script), str(tmp_path / "index"), str(taken)]
+    subprocess.run(command, cwd=Path(__file__).parent.parent, check=False)
+    assert generations(tmp_path / "index") == 2
+    index = open_index(tmp_path / "index")
+    assert found(index, "grew") == (["Rye grew."] if taken else ["Barley grew."])
+    assert generations(tmp_path / "index") == 1
+    index.close()
+
+
+def to_format_2(folder: Path) -> None:
+    """Writes the index as the version before kept it; one id is pending."""
+    new = database(folder)
+    db = sqlite3.connect(folder / "documents.sqlite")
+    db.executescript(f"""
+        ATTACH '{new}' AS new;
+        CREATE TABLE manifest (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+        CREATE TABLE documents (
+            id INTEGER PRIMARY KEY, source TEXT UNIQUE NOT NULL, path TEXT NOT NULL, root TEXT NOT NULL, title TEXT NOT NULL,
+            author TEXT, publisher TEXT, date TEXT, language TEXT NOT NULL, sha256 TEXT NOT NULL, text TEXT NOT NULL,
+            characters INTEGER NOT NULL, page_starts TEXT NOT NULL
+        );
+        CREATE TABLE passages (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
+            start INTEGER NOT NULL, "end" INTEGER NOT NULL, text TEXT NOT NULL, heading TEXT NOT NULL, page INTEGER,
+            sheet TEXT, rows TEXT NOT NULL, sentences BLOB NOT NULL, vectors BLOB NOT NULL
+        );
+        CREATE TABLE pending (id INTEGER PRIMARY KEY);
+        INSERT INTO manifest VALUES ('format', '2'), ('embedder', 'fake'), ('dimension', '64'), ('chunker', '{CHUNKER_VERSION}');
+        INSERT INTO manifest SELECT key, trim(value, '"') FROM new.manifest WHERE key = 'collection';
+        INSERT INTO documents SELECT id, source, path, root, title, author, publisher, date, language, sha256,
+            (SELECT text FROM new.texts WHERE document = d.id), characters, page_starts FROM new.documents d;
+        INSERT INTO passages SELECT * FROM new.passages;
+        INSERT INTO pending SELECT max(id) FROM passages;
+        DELETE FROM passages WHERE id IN (SELECT id FROM pending);
+        DELETE FROM documents WHERE id NOT IN (SELECT document FROM passages);
+    """)
+    db.close()
+    for part in ("chroma", "words"):
+        (new.parent / part).rename(folder / part)
+    shutil.rmtree(new.parent)
+    (folder / "current").unlink()
+
+
+@pytest.mark.parametrize("broken_off", [False, True])
+def test_an_index_of_the_format_before_is_taken_over_with_its_vectors(tmp_path: Path, broken_off: bool) -> None:
+    index = open_index(tmp_path / "index")
+    rows = (Row(9, "North", 2), Row(18, "North", 4))
+    sheet = entry("mill.xlsx", "# North\n\nSacks: 4\nSacks: 5", rows=rows)
+    index.replace(
+        [entry("a.md", "# A\n\nBarley grew.\n\n# B\n\nOats grew.", author="Ida"), sheet, entry("gone.md", "Rye.")]
+    )
+    index.close()
+    to_format_2(tmp_path / "index")
+    if broken_off:  # between the two renames
+        (tmp_path / "index" / "g-2").mkdir()
+        (tmp_path / "index" / "g-2" / "documents.sqlite").write_text("half")
+        (tmp_path / "index" / "chroma").rename(tmp_path / "index" / "g-2" / "chroma")
+    for _ in range(2):
+        index = open_index(tmp_path / "index")
+        assert index.changes == ()
+        oats = FAKE.embed_query("Oats grew.")
+        [[id_]] = index._db.execute("SELECT id FROM passages WHERE text = 'Oats grew.'").fetchall()
+        assert index.nearest(oats, ["a.md"], 1) == index.nearest(oats, None, 1) == [id_]
+        assert index.document("mill.xlsx") == (sheet.document, "/docs/mill.xlsx", "/docs")
+        assert sizes(index) == {"rows": 3, "vectors": 3, "words": 3, "pending": 0}
+        index.close()
+    assert sorted(path.name for path in (tmp_path / "index").iterdir()) == ["current", "g-2", "lock", "owner.json"]
 
 
 # -- the end ------------------------------------------------------------------------------------------------------

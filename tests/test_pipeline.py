@@ -1,16 +1,23 @@
 import errno
 import json
 import os
+import re
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from zipfile import ZipFile
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from rag.errors import DiskFullError, EmptyIndexError, InputError, ModelError, ModelTimeout, StoreError
-from rag.pipeline import NO_WEIGHTS, IngestReport, Progress, Rag
+from rag.config import load_settings
+from rag.errors import DiskFullError, EmptyIndexError, InputError, InUseError, ModelError, ModelTimeout, StoreError
+from rag.index import Index
+from rag.pipeline import NO_WEIGHTS, SURVEY_STEPS, IngestReport, Progress, Rag
+from rag.storing import recipe_of
 from rag.types import Answer, Delta, Done, Event, Message, Retrieved
-from tests.fakes import FakeLLM, fake_rag
+from tests.fakes import DIMENSION, FakeEmbedder, FakeLLM, fake_rag
 
 BUILT = "The lighthouse on Farrow Point was built by Edna Marsh in 1887."
 ASKED = "Who built the lighthouse on Farrow Point?"
@@ -327,6 +334,104 @@ def test_removing_an_unknown_document_is_bad_input_and_removes_none(rag: Rag) ->
         rag.text("mill.txt")
 
 
+# -- an outdated index --------------------------------------------------------------------------------------------
+
+
+class OtherEmbedder(FakeEmbedder):
+    """Another model, whose vectors are of no use to the first."""
+
+    name = "other"
+    dimension = DIMENSION + 1
+
+    def embed_query(self, text: str) -> NDArray[np.float32]:
+        return np.append(super().embed_query(text)[::-1], np.float32(0))
+
+
+def reopened(home: Path, embedder: FakeEmbedder, older: FakeEmbedder | None = None, **settings: object) -> Rag:
+    """With other settings. `older`: what opens under the name of the embedder before; None: nothing does."""
+
+    def open_older(name: str) -> FakeEmbedder:
+        if older is None:
+            raise ModelError("Cannot load it.")
+        assert older.name == name
+        return older
+
+    made = load_settings(environ={}, home=home, llm="extractive", **settings)
+    index = Index(home / "index", recipe_of(embedder, made.passage_tokens))
+    return Rag(made, index=index, embedder=embedder, llm=None, older=open_older)
+
+
+def test_an_outdated_index_answers_as_it_was_until_it_is_made_anew(tmp_path: Path, corpus: Path) -> None:
+    with fake_rag(tmp_path / "home") as rag:
+        rag.ingest([corpus])
+        assert rag.outdated == ""
+        before = [hit.as_dict() for hit in rag.search("Who kept a goat?")]
+    shutil.rmtree(corpus)  # the files are not needed
+    with reopened(tmp_path / "home", OtherEmbedder(), FakeEmbedder(), passage_tokens=40) as rag:
+        assert "with the embedder 'fake', not 'other' and with passages of 230 tokens, not 40" in rag.outdated
+        assert [hit.as_dict() for hit in rag.search("Who kept a goat?")] == before
+        meanwhile: list[str] = []
+
+        def progress(p: Progress) -> None:
+            meanwhile.append(rag.search("Who kept a goat?")[0].passage.source)
+            with pytest.raises(InUseError, match="being made anew"):
+                rag.ingest([tmp_path])
+
+        rag.rebuild(progress)
+        assert meanwhile == ["lighthouse.md"] * 2
+        assert (rag.outdated, rag.embedder.name, rag.index.recipe.passage_tokens) == ("", "other", 40)
+        assert rag.ask(ASKED).status == "answered"
+        assert rag.text("mill.txt").startswith("The mill at Lindal")
+    with reopened(tmp_path / "home", OtherEmbedder(), passage_tokens=40) as rag:
+        assert rag.outdated == ""
+        assert rag.ask(ASKED).status == "answered"
+
+
+def test_a_rebuild_keeps_what_was_removed_meanwhile_removed(tmp_path: Path, corpus: Path) -> None:
+    with fake_rag(tmp_path / "home") as rag:
+        rag.ingest([corpus])
+    with reopened(tmp_path / "home", FakeEmbedder(), passage_tokens=40) as rag:
+        rag.rebuild(lambda p: rag.remove(["lighthouse.md"]) if p.done == 1 else None)
+        assert [d.source for d in rag.documents()] == ["mill.txt"]
+
+
+def test_an_ingest_makes_an_outdated_index_anew_first(tmp_path: Path, corpus: Path) -> None:
+    with fake_rag(tmp_path / "home") as rag:
+        rag.ingest([corpus])
+    with reopened(tmp_path / "home", FakeEmbedder(), passage_tokens=40) as rag:
+        assert outcome(rag.ingest([corpus])) == {"unchanged": ("lighthouse.md", "mill.txt")}
+        assert rag.outdated == ""
+
+
+def test_without_its_embedder_an_outdated_index_is_not_searched_but_made_anew(tmp_path: Path, corpus: Path) -> None:
+    with fake_rag(tmp_path / "home") as rag:
+        rag.ingest([corpus])
+    with reopened(tmp_path / "home", OtherEmbedder()) as rag:
+        with pytest.raises(
+            StoreError, match=r"with the embedder 'fake', not 'other'\. `rag ingest PATH`.*cannot be searched"
+        ):
+            rag.ask(ASKED)
+        rag.rebuild()
+        assert rag.ask(ASKED).status == "answered"
+
+
+def test_a_rebuild_that_breaks_off_leaves_the_old_index(tmp_path: Path, corpus: Path) -> None:
+    class Broken(OtherEmbedder):
+        def embed_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            if len(texts) > 1:
+                raise ModelError("It broke.")
+            return super().embed_documents(texts)
+
+    with fake_rag(tmp_path / "home") as rag:
+        rag.ingest([corpus])
+    with reopened(tmp_path / "home", Broken(), FakeEmbedder()) as rag:
+        with pytest.raises(ModelError, match="It broke"):
+            rag.rebuild()
+        assert rag.ask(ASKED).status == "answered"
+        assert rag.outdated
+    assert len(list((tmp_path / "home" / "index").glob("g-*"))) == 1
+
+
 # -- answers ------------------------------------------------------------------------------------------------------
 
 
@@ -453,6 +558,35 @@ def test_two_documents_that_disagree_are_both_cited_and_the_conflict_is_said(rag
     assert {(c.quote, c.support) for c in answer.citations} == {(BUILT, "quoted"), (other, "partial")}
     assert answer.sentences[0].citations == (1, 2)
     assert answer.notes == (f"The documents disagree. guide.md says: “{other}”",)
+
+
+def names_what_stands_there(messages: Sequence[Message]) -> str:
+    """One sentence for each mill of the prompt's passages, and one that nothing says."""
+    found = re.findall(r"The mill at \w+ grinds \w+\.", messages[-1].content)
+    return "\n".join(f"- {sentence}" for sentence in [*found, "The mill at Elsewhere grinds gold."])
+
+
+def test_a_list_over_all_documents_is_read_through_step_by_step_and_says_how_much_was_read(
+    empty: Rag, tmp_path: Path
+) -> None:
+    places = [f"Place{chr(65 + i)}" for i in range(20)]
+    mills = {f"mill{i:02}": f"The mill at {place} grinds barley.\n" for i, place in enumerate(places)}
+    empty.ingest([write(tmp_path / "mills", **mills)])
+    empty.settings = empty.settings.model_copy(update={"evidence_tokens": 40})
+    empty.llm = llm = FakeLLM(names_what_stands_there)
+    answer = empty.ask("List all the mills and what they grind.")
+    assert 1 < len(llm.prompts) <= SURVEY_STEPS
+    assert answer.status == "answered"
+    said = [s.text for s in answer.sentences]
+    assert len(said) == len(set(said)) > 5
+    assert set(said) <= {text.strip() for text in mills.values()}
+    assert {c.source for c in answer.citations} <= {hit.passage.source for hit in answer.passages}
+    assert answer.notes[0].startswith("Read 20 of 20 passages;")
+
+
+def test_a_list_of_what_nothing_says_is_a_refusal(rag: Rag) -> None:
+    says(rag, "NOT FOUND")
+    assert refused(rag.ask("List all the keepers of the lighthouse on Farrow Point."), "not_stated")
 
 
 @pytest.mark.parametrize("reply", ["NOT FOUND", "NOT FOUND.", "not found", "Bees visit lavender in summer."])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rag.questions import parts
+from rag.questions import asks_for_all, parts
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,37 @@ def test_a_question_that_joins_several_is_taken_apart(question: str, asked: tupl
 )
 def test_one_question_stays_whole(question: str) -> None:
     assert parts(question) == (question,)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "List the mills.",
+        "Please list every mill in the valley",
+        "Name all the keepers of the lighthouse.",
+        "What are all the prices of rye?",
+        "How many documents speak of the mill?",
+        "Who is named in all of the documents?",
+        "Enumera los molinos.",
+        "Nombra a todos los molineros.",
+        "¿Cuántos documentos hablan del molino?",
+    ],
+)
+def test_a_question_may_want_all_there_is(question: str) -> None:
+    assert asks_for_all(question)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Who built the mill?",
+        "How many rooms does the inn have?",
+        "How many sources does the river have?",
+        "Which list names the mill?",
+        "Were all the rooms let?",
+        "¿Cuántas habitaciones tiene la posada?",
+        "",
+    ],
+)
+def test_most_questions_do_not(question: str) -> None:
+    assert not asks_for_all(question)

@@ -28,13 +28,13 @@ def document(text: str) -> Document:
 
 def test_a_document_of_headings_alone_is_named() -> None:
     with pytest.raises(LoadError, match=r"'a\.md'.*no text but headings"):
-        cut(document("# One\n\n## Two\n"), "/a.md", "/", FakeEmbedder(), 200)
+        next(cut(document("# One\n\n## Two\n"), "/a.md", "/", FakeEmbedder(), 200))
 
 
 def test_a_sentence_that_stands_in_two_passages_is_embedded_once() -> None:
     text = " ".join(f"Mill number {i} at the river ground barley and oats." for i in range(42))
     embedder = Counting()
-    made = cut(document(text), "/a.md", "/", embedder, 60)
+    [made] = cut(document(text), "/a.md", "/", embedder, 60)
     [entry] = embedded([made], embedder)
     spans = [s for p in made.passages for s in p.sentences]
     assert len(set(spans)) < len(spans)  # the last passage overlaps the one before it
