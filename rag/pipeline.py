@@ -245,7 +245,8 @@ class Rag:
         """
         if not dry:
             self.rebuild(progress)
-        return _Ingest(self, progress, dry=dry).run(paths, prune, only)
+        with self._ingesting:
+            return _Ingest(self, progress, dry=dry).run(paths, prune, only)
 
     def documents(self) -> list[Stored]:
         return self.index.documents()
