@@ -322,7 +322,7 @@ class Index:
             (json.dumps(list(ids)),),
         )
         for id_, source, title, start, end, text, sentences, heading, *rest, numbers, vectors in rows:
-            spans = tuple(Sentence(int(a), int(b)) for a, b in np.frombuffer(sentences, "<i4").reshape(-1, 2))
+            spans = tuple(Sentence(a, b) for a, b in np.frombuffer(sentences, "<i4").reshape(-1, 2).tolist())
             fields = (*rest, tuple(json.loads(numbers)))
             passage = Passage(source, title, start, end, text, spans, tuple(json.loads(heading)), *fields)
             matrix = np.frombuffer(vectors, "<f2").reshape(len(spans) + 1, -1).astype(np.float32)

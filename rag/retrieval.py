@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from rag.types import Evidence, Hit, LeftOut, Place
 
 WORTH_READING = 0.7  # share of the best sentence's score; what is worth less costs time and misleads a small model
 WORD = re.compile(r"\w+")
+NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 STOP_WORDS = frozenset(
     "a about after all also an and any are as at be been being between both but by can could did do does during each for"
     " from had has have he her him his how i if in into is it its itself may might more most much my no nor not of on one"
@@ -134,8 +136,13 @@ def words(text: str) -> list[str]:
     """Folded words: lower case, no accents."""
     folded = text.casefold()
     if not folded.isascii():
-        folded = "".join(c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c))
+        folded = NOT_ASCII.sub(lambda found: _without_accents(found.group()), folded)
     return WORD.findall(folded)
+
+
+@lru_cache(10_000)  # the same few letters and marks in every text
+def _without_accents(text: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
 
 
 def stem(word: str) -> str:

@@ -16,11 +16,13 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, 
 
 from eval.dataset import load_cases
 from rag.api import Opening, create_app
-from rag.conversations import Conversations
+from rag.conversations import Conversations, Turn
 from rag.errors import LoadError, ModelTimeout
+from rag.http.conversations import owner_of
 from rag.index import Stored
 from rag.readers.pdf import picture_of
 from rag.types import Answer, AnswerSentence, Citation, Delta, Done, Event, Hit, Message, Passage, Retrieved, Sentence
+from tests.injections import INJECTIONS
 from tests.test_loading import pdf
 from ui.app import mount
 
@@ -66,6 +68,12 @@ SENTENCES = (
 PAPER = Passage("paper.pdf", "A paper", 0, 21, "A hive has one queen.", (Sentence(0, 21),), page=1)
 
 
+HARM = tuple(
+    Hit(Passage(t, t, 0, len(t), t, (Sentence(0, len(t)),), heading=(t,), author=t), 0.1, {"dense": n})
+    for n, t in enumerate(INJECTIONS, 1)
+)
+
+
 def from_paper(question: str, source: str) -> Answer:
     """Of one citation, on the first page of a PDF."""
     cited = replace(QUEEN, source=source, title="A paper", page=1, heading=())
@@ -107,6 +115,9 @@ class ScriptedRag:
             raise ModelTimeout("The model gave no word for 60 s. Try `rag doctor`.")
         if question == "unknown":
             yield Done(a_refusal(question))
+            return
+        if question in INJECTIONS:
+            yield Done(replace(an_answer(question), passages=(*HITS, *HARM)))
             return
         if question.endswith(".pdf"):
             yield Done(from_paper(question, question.split()[-1]))
@@ -184,7 +195,7 @@ DOCUMENTS = [
         ("bees.md", "On bees"),
         ("field/ants.md", "On ants"),
         ("field/wasps.md", "On wasps"),
-        (EVIL, EVIL),
+        *((f"harm/{text}", text) for text in (EVIL, *INJECTIONS)),
     )
 ]
 
@@ -525,7 +536,7 @@ def test_only_checked_sources_are_asked(page: Page, rag: ScriptedRag) -> None:
     asked(page, "from all", ".fn-meta")
     assert rag.sources["from all"] == []
     page.get_by_role("checkbox", name="On bees").uncheck()
-    box.nth(3).uncheck()  # the folder that the harmful name makes
+    page.locator('#fn-pick input[data-source="harm/"]').uncheck()
     asked(page, "from the field", ".fn-meta")
     assert rag.sources["from the field"] == ["field/"]
     expect(page.locator("#fn-t2 .fn-understood")).to_have_text("Asked only: field/")
@@ -604,3 +615,25 @@ def test_what_a_reader_says_of_an_answer_is_kept_with_it(page: Page, kept: Conve
     expect(turn.get_by_role("status")).to_have_text("Kept: your question file holds 1.")
     (case,) = load_cases(kept.path.with_name("questions.jsonl"))
     assert case.question == "How many queens to judge?"
+
+
+def test_sixty_injections_in_titles_texts_names_and_questions_are_shown_inert(
+    page: Page, context: BrowserContext, kept: Conversations
+) -> None:
+    outside: list[str] = []
+    page.on("request", lambda request: outside.append(request.url) if ":9/" in request.url else None)
+    cookies = "; ".join(f"{c['name']}={c['value']}" for c in context.cookies())
+    for text in INJECTIONS:
+        kept.put(owner_of(cookies), "", (Turn(text, failure=text),))
+    page.reload()
+    expect(page.locator("#fn-pick li label").filter(has_text="onbegin")).to_have_count(2)
+    expect(page.locator("#fn-conversations .fn-open").first).to_have_text(INJECTIONS[-1])
+    asked(page, INJECTIONS[0], ".fn-meta")
+    page.locator("#fn-t1-sources summary").click()
+    shown = page.locator("#fn-t1-sources details .fn-card h4").all_inner_texts()
+    assert [" ".join(text.split()) for text in shown[1:]] == [" ".join(text.split()) for text in INJECTIONS]
+    page.locator("#fn-t1-sources .fn-card").last.hover()
+    assert page.locator("#fn-main :is(script, iframe, object, embed, svg animate, base, meta, marquee)").count() == 0
+    assert page.locator("#fn-main [onerror], #fn-main [onload], #fn-main [onfocus], #fn-main [onbegin]").count() == 0
+    assert page.evaluate("window.owned") is None
+    assert outside == []

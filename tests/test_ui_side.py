@@ -35,6 +35,7 @@ def test_sources_stand_in_their_folders_each_with_a_checked_box() -> None:
     boxes = [box.attributes for box in found.all("input")]
     assert [box["data-source"] for box in boxes] == ["a/", "a/b/", "a/b/one.md", "a/two.md", "<three>.md"]
     assert all("checked" in box for box in boxes)
+    assert [box["data-source"] for box in boxes if "data-folder" in box] == ["a/", "a/b/"]
     assert [label.text for label in found.all("label")] == ["One", "a/two.md", "<three>.md"]
     assert found.all("summary")[0].text == "a 2"
 

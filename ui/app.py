@@ -39,10 +39,10 @@ HEADER = (
     "a footnote to the exact words that support it, or you are told that the documents do not say.</p></header>"
 )
 SIDE = (
-    '<nav aria-label="Conversations"><a class="fn-new" href="/">New conversation</a>'
+    '<details class="fn-drawer" open><summary>Conversations and sources</summary><nav aria-label="Conversations"><a class="fn-new" href="/">New conversation</a>'
     '<input type="search" id="fn-search" placeholder="Search conversations" aria-label="Search conversations" '
     'autocomplete="off"><div id="fn-conversations" aria-live="polite"></div></nav>'
-    '<section aria-label="Sources to ask"><h3>Ask only</h3><div id="fn-pick"></div></section>'
+    '<section aria-label="Sources to ask"><h3>Ask only</h3><div id="fn-pick"></div></section></details>'
 )
 
 EDITING = (

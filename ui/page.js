@@ -142,7 +142,7 @@
   // -- which sources are asked ---------------------------------------------------------------------------------------
 
   const boxes = () => [...document.querySelectorAll("#fn-pick input")];
-  const isFolder = (box) => box.dataset.source.endsWith("/");
+  const isFolder = (box) => box.hasAttribute("data-folder");
   const inside = (folder) => boxes().filter((b) => b !== folder && b.dataset.source.startsWith(folder.dataset.source));
   const settle = () => {
     boxes().filter(isFolder).reverse().forEach((folder) => {
@@ -161,7 +161,7 @@
     if (all.every((b) => b.checked)) return [];
     const whole = all.filter((b) => b.checked);
     const names = whole.map((b) => b.dataset.source);
-    const folders = names.filter((name) => name.endsWith("/"));
+    const folders = whole.filter(isFolder).map((b) => b.dataset.source);
     const found = names.filter((name) => !folders.some((folder) => name !== folder && name.startsWith(folder)));
     return found.length ? found : null;
   };
@@ -263,6 +263,9 @@
     if (key !== wanted()) history.replaceState(null, "", key ? `/?c=${key}` : "/");
     list();
   }).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["value"] });
-  const begin = () => (document.getElementById("fn-pick") ? (list(), listSources()) : setTimeout(begin, 30));
+  const wide = matchMedia("(min-width: 861px)"); // as in style.css
+  const drawer = () => (document.querySelector(".fn-drawer").open = wide.matches);
+  wide.addEventListener("change", drawer);
+  const begin = () => (document.getElementById("fn-pick") ? (drawer(), list(), listSources()) : setTimeout(begin, 30));
   begin();
 }

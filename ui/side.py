@@ -72,5 +72,6 @@ def _branch(folder: _Folder, path: str) -> str:
 
 
 def _box(source: str, label: str = "") -> str:
-    named = f' aria-label="{esc(label)}"' if label else ""
+    """With a `label` the box of a folder: the name of a document, which may be an address, can end with a slash too."""
+    named = f' data-folder aria-label="{esc(label)}"' if label else ""
     return f'<input type="checkbox" checked data-source="{esc(source)}"{named}>'
