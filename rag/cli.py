@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -51,6 +51,8 @@ bench_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(bench_app, name="bench")
+keys_app = typer.Typer(rich_markup_mode=None, help="Keys of the endpoint and the page.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
 doctor_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 app.add_typer(doctor_app, name="doctor")
 
@@ -581,6 +583,56 @@ def weights() -> None:
     with _progress("Fetching the model", unit="bytes") as report:
         path = fetch_weights(models, lambda done: report(done, SIZE, ""))
     _say(f"The model is in {path}, verified.")
+
+
+@app.command()
+def mcp() -> None:
+    """Serve `ask`, `search` and `read_passage` over stdin and stdout, for programs that speak MCP."""
+    from rag.mcp import mcp_server
+
+    with _caller() as caller:
+        mcp_server(caller).run("stdio")
+
+
+@keys_app.command("add")
+def keys_add(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    scope: Annotated[
+        Literal["read", "write", "admin"], typer.Option(help="write: may also bring in and remove documents.")
+    ] = "read",
+    per_minute: Annotated[int | None, typer.Option(help="Most requests a minute.", min=1)] = None,
+) -> None:
+    """Make a key. It is printed once and kept only as a hash."""
+    from rag.keys import Keys
+
+    print(Keys(_settings().home).add(name, scope, per_minute))
+    _say("Keep it now: it is not shown again. From here on the server lets nobody in without a key.")
+
+
+@keys_app.command("list")
+def keys_list(as_json: Json = False) -> None:
+    """Names, scopes and limits."""
+    from rag.keys import Keys
+
+    keys = Keys(_settings().home).all()
+    if as_json:
+        _print_json(
+            {"keys": [{"name": k.name, "scope": k.scope, "per_minute": k.per_minute, "made": k.made} for k in keys]}
+        )
+        return
+    for k in keys:
+        print(f"{k.name}  {k.scope}  {f'{k.per_minute} a minute' if k.per_minute else 'no limit'}  since {k.made}")
+    if not keys:
+        _say("There are no keys: `rag keys add NAME` makes one.")
+
+
+@keys_app.command("revoke")
+def keys_revoke(name: str) -> None:
+    """Take a key back; a running server heeds it at once."""
+    from rag.keys import Keys
+
+    Keys(_settings().home).revoke(name)
+    _say(f"Revoked {name}.")
 
 
 @app.command()

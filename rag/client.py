@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from rag.config import Settings
-from rag.errors import InputError, ModelError, RagError, StoreError
+from rag.errors import BusyError, InputError, ModelError, RagError, StoreError
 from rag.types import Message, event_as_json
 
 if TYPE_CHECKING:
@@ -56,6 +56,17 @@ def connect(settings: Settings) -> Caller:
     return Local(Rag.open(settings))
 
 
+def documents_as_json(rag: "Rag") -> list[dict[str, Any]]:
+    """What is stored of each document, and the `size` of its file in bytes; null where the file is gone."""
+    return [stored.as_dict() | {"size": _size(stored.path)} for stored in rag.documents()]
+
+
+def _size(path: str) -> int | None:
+    with suppress(OSError, ValueError):
+        return Path(path).stat().st_size
+    return None
+
+
 class Local:
     def __init__(self, rag: "Rag") -> None:
         self.rag = rag
@@ -67,7 +78,7 @@ class Local:
         return [hit.as_dict() for hit in self.rag.search(query, k, sources)]
 
     def documents(self) -> list[dict[str, Any]]:
-        return [stored.as_dict() for stored in self.rag.documents()]
+        return documents_as_json(self.rag)
 
     def text(self, source: str) -> str:
         return self.rag.text(source)
@@ -100,19 +111,19 @@ class Local:
 
 
 class Client:
-    """A running server. `token` is needed for the calls that change documents."""
+    """A running server, with the same calls as the endpoint. `key` is one of `rag keys add`. Raises RagError."""
 
-    def __init__(self, address: str, token: str | None = None) -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+    def __init__(self, address: str = "http://127.0.0.1:7860", key: str | None = None) -> None:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         timeout = httpx.Timeout(None, connect=CONNECT_S)  # the server has its own limits for models
         self._http = httpx.Client(base_url=address, headers=headers, timeout=timeout, trust_env=False)
         self.address = address
 
-    def stream(self, question: str, history: Sequence[Message], sources: Sequence[str]) -> Iterator[Named]:
-        body = {"question": question, "history": [asdict(m) for m in history], "sources": list(sources)}
-        yield from self._events("/v1/answer/stream", body)
+    def stream(self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = ()) -> Iterator[Named]:
+        """Events as in POST /v1/answer/stream, each as (name, data); the last is ("done", answer)."""
+        yield from self._events("/v1/answer/stream", _question(question, history, sources))
 
-    def search(self, query: str, k: int, sources: Sequence[str] = ()) -> list[dict[str, Any]]:
+    def search(self, query: str, k: int = 10, sources: Sequence[str] = ()) -> list[dict[str, Any]]:
         found = self._call("POST", "/v1/search", json={"query": query, "k": k, "sources": list(sources)})
         return list(found.json()["passages"])
 
@@ -127,6 +138,22 @@ class Client:
 
     def remove(self, sources: Sequence[str]) -> None:
         self._call("POST", "/v1/documents/remove", json={"sources": list(sources)})
+
+    def ask(self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = ()) -> dict[str, Any]:
+        """The answer, as in POST /v1/answer."""
+        return dict(self._call("POST", "/v1/answer", json=_question(question, history, sources)).json())
+
+    def upload(self, *paths: str | Path) -> dict[str, Any]:
+        """Sends files and returns the report when they are indexed: {added, unchanged, updated, removed, failed}."""
+        with ExitStack() as stack:
+            files = [("files", (Path(path).name, stack.enter_context(Path(path).open("rb")))) for path in paths]
+            job = self._call("POST", "/v1/documents", params={"wait": True}, files=files).json()
+        if job["error"]:
+            raise _error_of(job["error"])
+        return dict(job["report"])
+
+    def delete(self, *sources: str) -> None:
+        self._call("DELETE", "/v1/documents", params={"source": list(sources)})
 
     def ingest(
         self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None, dry: bool = False
@@ -179,6 +206,10 @@ class Client:
             raise StoreError(f"The server at {self.address} broke off: {error}.") from error
 
 
+def _question(question: str, history: Sequence[Message], sources: Sequence[str]) -> dict[str, Any]:
+    return {"question": question, "history": [asdict(m) for m in history], "sources": list(sources)}
+
+
 def _error(response: httpx.Response) -> RagError:
     if "json" not in response.headers.get("content-type", ""):
         return StoreError(f"{response.url} answered {response.status_code} {response.reason_phrase}.")
@@ -191,6 +222,8 @@ def _error_of(problem: Mapping[str, Any]) -> RagError:
     if status == 422:
         fields = problem.get("errors") or [{"field": "question"}]
         return InputError(detail, fields[0]["field"])
+    if status == 429:
+        return BusyError(detail)
     return ModelError(detail) if status in (502, 504) else StoreError(detail)
 
 

@@ -8,6 +8,7 @@ RagError                 a failure with a message for the person who asked
 │   ├── EmptyIndexError  there is nothing to search                      CLI 1, HTTP 409
 │   ├── DiskFullError    no room left; what was stored before stands     CLI 1, HTTP 507
 │   └── InUseError       another process owns the folder                 CLI 1
+├── BusyError            too many are waiting already                    CLI 1, HTTP 429
 └── ModelError           the model failed or gave nothing                CLI 1, HTTP 502
     └── ModelTimeout     the model did not answer in time                CLI 1, HTTP 504
 """
@@ -48,6 +49,14 @@ class DiskFullError(StoreError):
 
 class InUseError(StoreError):
     pass
+
+
+class BusyError(RagError):
+    """`retry_s`: seconds after which there may be room."""
+
+    def __init__(self, message: str, retry_s: int = 5) -> None:
+        super().__init__(message)
+        self.retry_s = retry_s
 
 
 class ModelError(RagError):

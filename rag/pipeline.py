@@ -122,6 +122,7 @@ class Rag:
         self.settings = settings
         self.index = index
         self.llm = llm
+        self._ingesting = Lock()  # one at a time: each decides by what is stored when it starts
         self._embedder = embedder  # that of the settings
         self._searched = True  # False: outdated, and its embedder cannot be had
         self.embedder = self._as_made(older)
@@ -244,7 +245,8 @@ class Rag:
         """
         if not dry:
             self.rebuild(progress)
-        return _Ingest(self, progress, dry=dry).run(paths, prune, only)
+        with self._ingesting:
+            return _Ingest(self, progress, dry=dry).run(paths, prune, only)
 
     def documents(self) -> list[Stored]:
         return self.index.documents()

@@ -12,13 +12,17 @@ from pathlib import Path
 import uvicorn
 from filelock import FileLock, Timeout
 
-from rag.api import Opening, create_app
+from rag.api import Opening, create_app, streams_of
 from rag.client import SERVER_FILE, announce, withdraw
 from rag.config import Settings
 from rag.conversations import FILE, Conversations
 from rag.errors import InputError, InUseError, RagError, StoreError
+from rag.http.observing import log_to
+from rag.http.origin import LOOPBACK
+from rag.keys import Keys
 from rag.models.embedder import SentenceTransformerEmbedder
 from rag.pipeline import Progress, Rag
+from rag.uploads import resume
 
 SERVER_LOCK = "server.lock"  # in RAG_HOME, held for as long as the server lives
 SAMPLE_MARK = "sample.pending"  # in RAG_HOME while the sample corpus is being indexed
@@ -38,11 +42,19 @@ def run(
 
     Raises InputError for a busy port, InUseError, and whatever kept the index or the models from being opened.
     """
+    keys = Keys(settings.home)
+    if host not in LOOPBACK and not keys.all():
+        raise InputError(
+            f"Serving on {host} opens your documents to other machines, and there is no key to keep them out."
+            " `rag keys add NAME` makes one; or serve on 127.0.0.1.",
+            "host",
+        )
     signal.signal(signal.SIGTERM, _interrupt)
     lock = _own(settings.home)
     listener = _listen(host, port)
     address = f"http://{_written(host)}:{listener.getsockname()[1]}"
     token = secrets.token_urlsafe(32)
+    log_to(settings.home)
     announce(settings.home, address, token)  # from here on the other commands wait for this server
     page_is_up = threading.Event()
 
@@ -54,12 +66,12 @@ def run(
     failure: BaseException | None = None
     try:
         kept = Conversations(settings.home / FILE)
-        app = create_app(opening, token=token, host=host, conversations=kept)
+        app = create_app(opening, token=token, host=host, keys=keys, conversations=kept)
         from ui.app import SAMPLE_QUESTIONS, mount
 
         mount(
             app,
-            opening,
+            streams_of(app),
             kept,
             documents=lambda: opening.wait().documents() if opening.ready else None,
             examples=SAMPLE_QUESTIONS,
@@ -115,6 +127,7 @@ def _open(settings: Settings, embedder: SentenceTransformerEmbedder, sample: Pat
             rag.ingest([sample])
             say(f"Indexed the sample corpus: {rag.index.counts()[0]} documents.")
         mark.unlink(missing_ok=True)
+        resume(rag)
         if rag.llm:
             rag.llm.wait()
         say(f"Ready: {rag.index.counts()[0]} documents, model {rag.model}.")

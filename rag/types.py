@@ -201,6 +201,13 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Others are before: `position` 1 is the next whom the model answers."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class Term:
     """A word of the search text. `rarity`: ln(1 + N / (1 + n)) for n of N passages that hold it."""
 
@@ -322,12 +329,14 @@ class Done:
     trace: Trace | None = None
 
 
-Event = Retrieved | Delta | Done
+Event = Waiting | Retrieved | Delta | Done
 
 
 def event_as_json(event: Event) -> tuple[str, dict[str, Any]]:
     """(name, data) of an event, as the stream, the client and the command line carry it."""
     match event:
+        case Waiting():
+            return "waiting", {"position": event.position}
         case Retrieved():
             passages = [hit.as_dict() for hit in event.passages]
             return "retrieved", {"standalone_question": event.standalone_question, "passages": passages}

@@ -436,12 +436,31 @@ def test_a_failure_is_told_in_one_line(filled: Command, llm: FakeLLM, error: Rag
     assert ran.out == ""  # no half answer as JSON
 
 
+# -- keys ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_shown_once_listed_without_it_and_revoked(command: Command, home: Path) -> None:
+    made = command("keys", "add", "ana", "--scope", "write", "--per-minute", "30")
+    secret = made.out.strip()
+    assert made.code == 0 and secret.startswith("fn_") and len(secret) > 40
+    assert "not shown again" in made.err
+    assert command("keys", "list").out.startswith("ana  write  30 a minute  since ")
+    listed = json.loads(command("keys", "list", "--json").out)["keys"]
+    assert [(k["name"], k["scope"], k["per_minute"]) for k in listed] == [("ana", "write", 30)]
+    assert secret not in (home / "keys.json").read_text() + str(listed)
+    assert command("keys", "add", "ana").code == 2
+    assert command("keys", "add", "bob", "--scope", "all").code == 2
+    assert command("keys", "revoke", "ana") == Ran(0, "", "Revoked ana.\n")
+    assert command("keys", "revoke", "ana").code == 2
+    assert "no keys" in command("keys", "list").err
+
+
 # -- documents ----------------------------------------------------------------------------------------------------
 
 
 def test_documents_are_listed_printed_and_removed(filled: Command, corpus: Path) -> None:
     listed = json.loads(filled("documents", "--json").out)["documents"]
-    assert [set(d) for d in listed] == [{"source", "title", "passages", "characters", "sha256", "flags"}] * 2
+    assert [set(d) for d in listed] == [{"source", "title", "passages", "characters", "sha256", "flags", "size"}] * 2
     assert filled("documents").out.splitlines()[0].startswith("lighthouse.md  The Farrow lighthouse  (")
     text = filled("documents", "text", "lighthouse.md")
     assert text == Ran(0, (corpus / "lighthouse.md").read_text(encoding="utf-8"), "")

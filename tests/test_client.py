@@ -127,6 +127,19 @@ def test_bad_input_is_the_same_error_in_this_process_and_over_http(rag: Rag) -> 
             assert here.value.field == field
 
 
+def test_the_thin_client_asks_uploads_and_deletes(rag: Rag, corpus: Path) -> None:
+    (corpus / "ferry.txt").write_text("The ferry to Orrin leaves at nine.", encoding="utf-8")
+    with over_http(rag, token=None) as client:
+        assert client.upload(corpus / "ferry.txt", corpus / "mill.txt")["added"] == ["ferry.txt"]
+        assert (
+            client.ask("When does the ferry leave?", sources=["ferry.txt"])["question"] == "When does the ferry leave?"
+        )
+        assert client.search("ferry", sources=["ferry.txt"])[0]["text"] == "The ferry to Orrin leaves at nine."
+        client.delete("ferry.txt")
+        with pytest.raises(InputError, match="No document"):
+            client.delete("ferry.txt")
+
+
 @pytest.mark.parametrize(
     ("error", "kind"), [(ModelError("It died."), ModelError), (ModelTimeout("No word."), ModelError)]
 )

@@ -27,7 +27,7 @@ def _refusal(*, found: bool = True) -> Answer:
 def _trace(*sent: tuple[int, int], cut: tuple[tuple[int, int], ...] = ()) -> Trace:
     weighed = [Weighed("mill.txt", a, b, TEXT[a:b], 0.5, 9) for a, b in sent]
     weighed += [Weighed("mill.txt", a, b, TEXT[a:b], 0.4, 9, "worth") for a, b in cut]
-    first, last = ("", "", "?", "?", "?", "en", "en", (), (), 1, (), 0.25), (200, (), 0.9, 0.7, (), "answered")
+    first, last = ("", "", "?", "?", "?", (), "en", "en", (), (), 1, (), 0.25), (200, (), 0.9, 0.7, (), "answered")
     return Trace(*first, tuple(weighed), *last, None, "fake", {}, "f")
 
 

@@ -10,11 +10,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
-    "errors types questions config screening readers.common readers.text readers.tables readers.office readers.markup readers.pdf"
+    "errors types questions config keys screening readers.common readers.text readers.tables readers.office readers.markup readers.pdf"
     " loading folding chunking models.child models.weights models.embedder models.llm models.embedding_process"
-    " models.llama_process schema index storing retrieval generation claims attribution diagnosis tracing pipeline client"
-    " conversations http.problems http.bodies http.opening http.origin http.streams http.openai_shape http.conversations http.pages api"
-    " serving doctor cli"
+    " models.llama_process schema index storing retrieval generation claims attribution diagnosis tracing pipeline uploads client"
+    " conversations http.problems http.bodies http.opening http.origin http.access http.streams http.turns http.observing"
+    " http.openai_shape http.conversations http.pages http.documents http.description mcp langchain api serving doctor cli"
 ).split()
 MODULES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "rag").rglob("*.py")}
 JOINS = {"rag.cli", "rag.serving"}  # may reach for ui and eval, inside their functions
@@ -35,6 +35,8 @@ KNOWN_BY_ONE = {  # foreign library -> the module behind which it stands
     "openpyxl": "rag.readers.tables",
     "py3langid": "rag.loading",
     "sentencex": "rag.chunking",
+    "mcp": "rag.mcp",
+    "prometheus_client": "rag.http.observing",
     "watchfiles": "rag.cli",
 }
 

@@ -3,15 +3,22 @@
 import json
 import re
 import shlex
+import subprocess
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
 from eval.metrics import measures
+from rag.api import create_app
 from rag.cli import app
 from rag.config import PREFIX, Settings
 from rag.pipeline import Rag
+from tests.fakes import FakeLLM, fake_rag
+from tests.test_page import served
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,6 +70,44 @@ def test_the_quotes_shown_stand_in_the_sample_corpus() -> None:
     for citation in shown["citations"]:
         text = (ROOT / "seeds" / citation["source"]).read_text(encoding="utf-8")
         assert text[citation["start"] : citation["end"]] == citation["quote"]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """(address, a folder with the files that the examples send) of a server with fake models."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "notes.md").write_text("On Monday the board decided to buy the mill.", encoding="utf-8")
+    with zipfile.ZipFile(folder / "papers.zip", "w") as archive:
+        archive.writestr("minutes.txt", "The board met in May.")
+    (folder / "board.txt").write_text("The board decided to buy the mill.", encoding="utf-8")
+    with fake_rag(folder / "home", FakeLLM("The board decided to buy the mill.")) as rag:
+        rag.ingest([folder / "board.txt"])
+        with served(create_app(rag)) as address:
+            yield address, folder
+
+
+def test_the_curl_examples_run(running: tuple[str, Path]) -> None:
+    address, folder = running
+    lines = "\n".join(block for kind, block in BLOCKS if kind == "sh").replace("\\\n", " ").splitlines()
+    commands = [line for line in lines if line.startswith("curl ")]
+    assert len(commands) >= 5
+    for command in commands:
+        line = command.replace("http://127.0.0.1:7860", address).replace("curl ", "curl --fail-with-body ", 1)
+        done = subprocess.run(line, shell=True, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+        assert "event: error" not in done.stdout
+
+
+@pytest.mark.parametrize("block", [b for kind, b in BLOCKS if kind == "python" and "http://127.0.0.1:7860" in b])
+def test_the_python_examples_run(running: tuple[str, Path], block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    address, folder = running
+    monkeypatch.chdir(folder)
+    names: dict[str, Any] = {}
+    exec(compile(block.replace("http://127.0.0.1:7860", address), "README.md", "exec"), names)
+    if "answer" in names:
+        assert names["answer"]["status"] == "answered"
+    if "completion" in names:
+        assert names["completion"].status == "answered"
 
 
 def test_every_setting_is_shown_with_its_default() -> None:

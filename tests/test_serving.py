@@ -42,10 +42,10 @@ def fake_serve(port: int = 0) -> list[str]:
     return [sys.executable, "-c", FAKE_SERVE, "--port", str(port)]
 
 
-def refused(home: Path, port: int = 0) -> tuple[int, str]:
+def refused(home: Path, port: int = 0, host: str = "127.0.0.1") -> tuple[int, str]:
     """(exit status, what was said) of a server that cannot start."""
     done = subprocess.run(
-        fake_serve(port),
+        [*fake_serve(port), "--host", host],
         env=os.environ | {"RAG_HOME": str(home)},
         cwd=ROOT,
         capture_output=True,
@@ -121,6 +121,14 @@ def test_a_folder_that_another_process_has_is_refused_by_its_name(tmp_path: Path
         code, said = refused(tmp_path)
     assert code == 1
     assert f"in use by process {os.getpid()}" in said
+    assert not (tmp_path / "server.json").exists()
+
+
+def test_other_machines_are_let_in_only_where_there_is_a_key(tmp_path: Path) -> None:
+    for host in ("0.0.0.0", "::", "192.0.2.1"):
+        code, said = refused(tmp_path, host=host)
+        assert code == 2
+        assert "no key" in said and "rag keys add" in said
     assert not (tmp_path / "server.json").exists()
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rag.conversations import Turn
 from rag.errors import RagError
-from rag.types import QUESTION_CHARACTERS, Delta, Done, Event, Message, Retrieved
+from rag.types import QUESTION_CHARACTERS, Delta, Done, Event, Message, Retrieved, Waiting
 
 UNEXPECTED = "An unexpected error came up while answering. The log of the server has the details."
 
@@ -72,6 +72,8 @@ def advance(turn: Turn, item: Event | Exception) -> Turn:
     match item:
         case Retrieved():
             return replace(turn, standalone_question=item.standalone_question, passages=item.passages)
+        case Waiting():
+            return turn
         case Delta():
             return replace(turn, text=turn.text + item.text)
         case Done():

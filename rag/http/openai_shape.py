@@ -17,10 +17,11 @@ from starlette.exceptions import HTTPException
 
 from rag.errors import InputError
 from rag.generation import count_tokens
+from rag.http.access import caller_of
 from rag.http.bodies import Text
 from rag.http.problems import documented, problem_of
 from rag.http.streams import CLIENT_GONE, EventStream, Streams, answer_of, answering
-from rag.types import Answer, Delta, Done, Event, Message
+from rag.types import Answer, Delta, Done, Event, Message, Waiting
 
 MODEL = "footnote"
 IGNORED = ConfigDict(extra="ignore")  # temperature, tools and the like have no meaning here
@@ -72,7 +73,7 @@ def routes(rag: Streams) -> APIRouter:
         question, history = question_of(body.messages)
         head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time())}
         read = sum(count_tokens(message.text) for message in body.messages)
-        events = answering(rag, question, history, body.sources)
+        events = answering(rag, question, history, body.sources, caller_of(request).name)
         if not body.stream:
             answer = await answer_of(request, events)
             return JSONResponse(completion(answer, head, read)) if answer else Response(status_code=CLIENT_GONE)
@@ -122,6 +123,8 @@ async def _lines(
         if isinstance(event, Exception):
             yield _line(problem_of(event))
             return
+        if isinstance(event, Waiting):
+            yield ": waiting\n\n"  # a comment, which keeps the connection alive
         if isinstance(event, Delta):
             said += event.text
             yield _line(head | _piece({"content": event.text}))

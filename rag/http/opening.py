@@ -2,11 +2,10 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 
 from rag.errors import RagError, StoreError
 from rag.pipeline import Rag
-from rag.types import Event, Message
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +31,6 @@ class Opening:
         if self._rag is None:
             raise self.error or StoreError("The index could not be opened.")
         return self._rag
-
-    def stream(self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = ()) -> Iterator[Event]:
-        return self.wait().stream(question, history, sources)
 
     def close(self) -> None:
         self._opened.wait()

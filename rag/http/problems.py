@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from rag.errors import (
+    BusyError,
     DiskFullError,
     EmptyIndexError,
     InputError,
@@ -25,6 +26,7 @@ from rag.errors import (
 log = logging.getLogger(__name__)
 
 STATUS_OF = {  # the first that fits
+    BusyError: 429,
     EmptyIndexError: 409,
     InUseError: 409,
     DiskFullError: 507,
@@ -54,6 +56,7 @@ def problem(status: int, detail: str, errors: Sequence[dict[str, str]] = ()) -> 
 
 
 DESCRIPTIONS = {
+    400: "not a form that can be read",
     401: "a key is needed",
     403: "the key does not allow it, or the request comes from another site",
     404: "there is no such thing",
@@ -105,7 +108,8 @@ def respond(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> J
 def add_errors(app: FastAPI) -> None:
     @app.exception_handler(RagError)
     async def ours(_: Request, error: RagError) -> Response:
-        return respond(problem_of(error))
+        later = {"Retry-After": str(error.retry_s)} if isinstance(error, BusyError) else None
+        return respond(problem_of(error), later)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
@@ -115,10 +119,6 @@ def add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> Response:
         return respond(problem(error.status_code, str(error.detail)), error.headers)
-
-    @app.exception_handler(Exception)
-    async def unexpected(_: Request, error: Exception) -> Response:
-        return respond(problem_of(error))
 
 
 def _field(error: Mapping[str, Any]) -> str:

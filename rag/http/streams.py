@@ -23,7 +23,9 @@ Named = tuple[str, dict[str, Any]]  # an event's name and data
 
 
 class Streams(Protocol):
-    def stream(self, question: str, history: Sequence[Message], sources: Sequence[str]) -> Iterator[Event]: ...
+    def stream(
+        self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = (), user: str = "page"
+    ) -> Iterator[Event]: ...
 
 
 class EventStream(StreamingResponse):
@@ -95,12 +97,12 @@ async def from_thread(work: Callable[[Callable[[T], None]], None]) -> AsyncGener
 
 
 def answering(
-    rag: Streams, question: str, history: Sequence[Message], sources: Sequence[str]
+    rag: Streams, question: str, history: Sequence[Message], sources: Sequence[str], user: str
 ) -> AsyncGenerator[Event | Exception]:
     """The events of an answer; an exception is the last. Closing it stops the model at its next word."""
 
     def work(put: Callable[[Event], None]) -> None:
-        events = rag.stream(question, history, sources)
+        events = rag.stream(question, history, sources, user)
         try:
             for event in events:
                 put(event)
