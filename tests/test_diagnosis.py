@@ -1,6 +1,7 @@
 """Where a sentence was lost, for each place where it can be."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,8 +73,8 @@ def test_a_text_that_two_passages_share_is_split(rag: Rag) -> None:
 def test_a_passage_that_no_list_holds_is_not_found(rag: Rag, monkeypatch: pytest.MonkeyPatch) -> None:
     search = rag.index.candidates
 
-    def missing_the_mill(vector: NDArray[np.float32], text: str, sources: list[str] | None = None) -> list[Candidate]:
-        found = search(vector, text, sources)
+    def missing_the_mill(vector: NDArray[np.float32], text: str, *rest: Any) -> list[Candidate]:
+        found = search(vector, text, *rest)
         return [c for c in found if text != ASKED or c.passage.source != "mill.txt"]
 
     monkeypatch.setattr(rag.index, "candidates", missing_the_mill)
