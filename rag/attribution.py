@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from rag.chunking import plain
 from rag.claims import READ, Claim, Found, Token, contradictions, found_in, is_thing, read
+from rag.questions import asks_for_number, is_open
 from rag.retrieval import stem, words
 from rag.types import Citation, Evidence, Support
 
@@ -37,6 +38,9 @@ class Match:
     score: float = 0.0
 
 
+ROUGHLY = frozenset(
+    "no dozen dozens hundreds thousands millions pair couple docena docenas cientos miles millones par".split()
+)
 FIGURES = frozenset({"number", "year", "date", "day"})
 LEAST_SHARED = 3  # words that a text must share with a statement to speak of the same matter
 SAME_MATTER, SAME_WORDS = 0.5, 0.75  # and their share of the statement's weight
@@ -224,6 +228,17 @@ def _is_copy(sentence: str, quote: str) -> bool:
 @lru_cache(maxsize=READ)
 def _words(text: str) -> tuple[str, ...]:
     return tuple(words(plain(text)))
+
+
+def replies(question: str, sentences: Sequence[str]) -> bool:
+    """Whether sentences tell what a question asks: something that it does not say itself, and a number where it wants one."""
+    asked, said = read(question), [read(s) for s in sentences]
+    new = [t for claim in said for t in claim.tokens if t.key not in asked.keys]
+    if asks_for_number(question):
+        return any(t.kind in FIGURES for t in new) or any(
+            claim.quantities - asked.quantities or ROUGHLY & set(claim.words) for claim in said
+        )
+    return bool(new) or not is_open(question)
 
 
 def status_of(supports: Collection[Support]) -> str:

@@ -161,7 +161,7 @@ NEGATIONS = frozenset(
 # Verbs that deny what they govern. Their opposites are among OPPOSITES.
 DENIALS = frozenset("fail lack refuse deny absent avoid prevent unlikely impossible".split())
 
-NO_DENIAL = re.compile(r"\b(?:not only|no (?:more|less|fewer) than|no solo)\b")
+NO_DENIAL = re.compile(r"\b(?:not only|not many|no (?:more|less|fewer) than|no solo)\b")
 WITHOUT = frozenset({"without", "sin"})
 
 # Things that a sentence may name without adding to what is said.
@@ -226,7 +226,7 @@ CAPITALISED = r"(?<![\w'’])[^\W\d_a-zß-öø-ÿ](?:[\w'’.-]*\w)?"
 LETTER = re.compile(r"(?<=[^\W\d_] )[A-HJ-Z](?![\w.'’])")  # team B
 NAME = re.compile(rf"{CAPITALISED}(?:[ -]{CAPITALISED})*")
 CLAUSE = re.compile(
-    r"[;:()\[\]—–?!]|\.(?=\s)|,(?=\s)|\s-\s|"
+    r"[;:()\[\]—–?!]|(?<!\b[A-Z])(?<!\b(?:Mr|Ms|Dr|St|Sr|Jr))(?<!\bMrs)(?<!\bProf)\.(?=\s)|,(?=\s)|\s-\s|"
     r"(?<!hundred )(?<!thousand )\b(?:and|y)\b(?! a half| medi[oa])|"
     r"\b(?:but|while|whereas|against|although|though|unless|because|when|where|e|cuando|donde|pero|mientras|aunque|sino)\b",
     re.IGNORECASE,
@@ -235,6 +235,16 @@ RELATIVES = frozenset("when where cuando donde".split())
 LIGHT_ENDS = frozenset({",", "and", "y", "e", "(", ")", "—", "–"})
 GO_UP, GO_DOWN = (re.compile(rf"\b(?:go|goes|went|gone) {way}\b") for way in ("up", "down"))
 FROM_TO = re.compile(r"(\bfrom\b[^,;:]*?)\bto\b", re.IGNORECASE)
+SPELT_OUT = tuple(  # what is as often written short, or in the other language
+    (name, re.compile(rf"(?<![\w.])(?:{short})(?![\w$]|\s*dollar)"))
+    for name, short in (
+        ("United States", r"U\.S\.A\.|U\.S\.|USA|US|EE\. ?UU\.?|EEUU|Estados Unidos"),
+        ("United Kingdom", r"U\.K\.|UK|Reino Unido"),
+        ("European Union", r"E\.U\.|EU|UE|Unión Europea"),
+        ("United Nations", r"U\.N\.|UN|ONU|Naciones Unidas"),
+    )
+)
+ACCORDING = re.compile(r"(^(?:according to|según)\b[^,;:]*),", re.IGNORECASE)
 DATE_COMMA = re.compile(r"(?<=\d),(?=\s\d{4}\b)")
 CURRENCIES = {"£": "pound", "€": "euro", "¥": "yen"}
 DETERMINERS = frozenset("the a an of in on his her their its my our el la los las un una de en su sus".split())
@@ -295,7 +305,10 @@ class Claim:
 
 @lru_cache(maxsize=READ)
 def read(text: str) -> Claim:
-    return _Reader(plain(text)).claim()
+    text = plain(text)
+    for name, short in SPELT_OUT:
+        text = short.sub(name, text)
+    return _Reader(text).claim()
 
 
 def claims_nothing(sentence: str) -> bool:
@@ -333,6 +346,12 @@ def _cognate_form(word: str) -> str:
     word = re.sub(r"^es(?=[cpt])", "s", re.sub(r"ci(?=[oa])", "ti", word).replace("ph", "f").replace("y", "i"))
     word = re.sub(r"(?:ification|ified|ifies|ify|ifications)$", "if", word)
     return re.sub(r"([^\W\d_aeiou])\1", r"\1", word)
+
+
+@lru_cache(maxsize=READ)
+def _country(name: str) -> str:
+    """What a place and its people share: mexic of Mexico and Mexican, canad of Canada and Canadian."""
+    return re.sub(r"(?:[aeiouy]+|i?ans?|eans?|ese|ish|ic|an[oa]s?)$", "", name)
 
 
 def _singular(word: str) -> str:
@@ -378,7 +397,7 @@ class _Reader:
             bare = not denied and _is_bare(new)
             # A mere list item or apposition belongs to what stands before it, and after a comma what follows does too.
             joins = bool(negations) and clause.after in LIGHT_ENDS and (bare or (held_open and clause.after == ","))
-            if not joins and not held_open_first:
+            if not joins and not (held_open_first and clause.after != ";"):
                 negations.append(0)
             number = len(negations) - 1
             negations[number] += denied
@@ -406,7 +425,7 @@ class _Reader:
         for sign, name in CURRENCIES.items():
             text = re.sub(rf"{sign}\s?(\d+(?:[.,]\d+)*(?: (?:million|billion|trillion|bn|mn)\b)?)", rf"\1 {name}", text)
         text = GO_UP.sub("rise", GO_DOWN.sub("fall", text))
-        text = FROM_TO.sub(r"\1; to", text)
+        text = ACCORDING.sub(r"\1;", FROM_TO.sub(r"\1; to", text))
         start, after = 0, ""
         for end in CLAUSE.finditer(text):
             if text[start : end.start()].strip():
@@ -526,6 +545,8 @@ def _cognate(a: Token, b: Token) -> bool:
         return False
     shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
     rest = max(len(one), len(other)) - shared
+    if "name" in (a.kind, b.kind) and _country(a.word) == _country(b.word):
+        return True
     if "name" in (a.kind, b.kind):  # Iceland and Icelandic, but not Andersen and Anderson
         return shared == min(len(one), len(other)) and rest <= REST
     return shared >= max(PREFIX, rest) and rest <= REST
@@ -681,8 +702,7 @@ def _fact_of_another(said: Claim, held: Sequence[Claim], matched: Sequence[Found
         rival_places: set[tuple[int, int]] = set()
         for number, (h, m) in enumerate(zip(held, matched, strict=True)):
             mine = [t for t in m.get(i, ()) if not fact.unit or not t.unit or t.unit == fact.unit]
-            told = {t.at for j in here for t in m.get(j, ())}
-            others = [t for t in h.tokens if _rivals(t, fact, told)]
+            others = [t for t in h.tokens if _rivals(t, fact, _told(said, i, here, m, mine))]
             if fact.kind == "word":
                 others = [t for t in others if _slot(h, t) == slots[0] and (slots[0] != "subject" or _is_noun(h, t))]
             for clause in {t.clause for t in mine}:
@@ -704,11 +724,22 @@ def _fact_of_another(said: Claim, held: Sequence[Claim], matched: Sequence[Found
     return False
 
 
+def _told(said: Claim, fact: int, here: Sequence[int], found: Found, places: Sequence[Token]) -> set[int]:
+    """What of a text the sentence says as well: around the fact, in its name, and elsewhere on the same side of it."""
+    token = said.tokens[fact]
+    told = {t.at for j in here for t in found.get(j, ())}
+    for j, other in enumerate(said.tokens):
+        for t in found.get(j, ()):
+            if _one(other, token) or any((other.at < token.at) == (t.at < there.at) for there in places):
+                told.add(t.at)
+    return told
+
+
 def _slot(claim: Claim, token: Token) -> str:
     """What governs a word: a preposition, or that it opens its clause; "" for all else."""
     clause = [t.at for t in claim.tokens if t.clause == token.clause]
     at = token.at - 1
-    while at >= 0 and (claim.words[at] in DETERMINERS - PREPOSITIONS):
+    while at >= 0 and (claim.words[at] in DETERMINERS - PREPOSITIONS or (claim.words[at] == "a" and not claim.spanish)):
         at -= 1
     if at >= 0 and claim.words[at] in PREPOSITIONS:
         return claim.words[at]
@@ -778,26 +809,31 @@ def _one(a: Token, b: Token) -> bool:
 def _share_said(held: Claim, found: Found, here: Sequence[int], clause: int, facts: Sequence[Token]) -> float:
     """How much of a clause, the facts themselves and others of their kind left out, the tokens `here` say."""
     kind = facts[0].kind
-    kinds = TIMES if kind in TIMES else frozenset({kind} - {"name"})
+    kinds = TIMES if kind in TIMES else frozenset({kind} - {"name", "word"})
     runs = {t.run for t in facts if t.kind == "name"}
     others = {
         t.at
         for t in held.tokens
         if t.clause == clause and t.kind not in kinds and t.run not in runs and t.key not in _UNIT_KEYS
-    }
+    } - {t.at for t in facts}
     told = {t.at for i in here for t in found.get(i, ()) if t.clause == clause}
     return len(told & others) / len(others) if others else 0.0
 
 
 def _rivals(other: Token, fact: Token, told: Set[int]) -> bool:
     """Whether the one could stand where the other does, and is not said there as well."""
-    if other.kind != fact.kind:
+    if other.kind != fact.kind or (fact.kind == "date" and _sort_of(other.key) != _sort_of(fact.key)):
         return False
     if other.key == fact.key:
         return bool(other.unit and fact.unit and other.unit != fact.unit)
     if other.unit and fact.unit and other.unit != fact.unit:
         return False
-    return other.at not in told
+    return other.at not in told and not _cognate(other, fact)
+
+
+def _sort_of(date: str) -> int:
+    """Friday does not stand where March does."""
+    return next(i for i, sort in enumerate((MONTHS, PARTS_OF_DAY, SEASONS.values(), WEEKDAYS.values())) if date in sort)
 
 
 def _swapped_roles(said: Claim, held: Claim, found: Found) -> bool:
@@ -820,8 +856,13 @@ def _swapped_roles(said: Claim, held: Claim, found: Found) -> bool:
 def _swapped(mine: "Roles", theirs: "Roles", by_place: Mapping[int, set[int]]) -> bool:
     if mine.passive and not mine.agents:
         return bool(theirs.acts_on and mine.subject is not None and by_place[mine.subject] & theirs.agents)
-    taken = any(by_place[at] & theirs.others for at in mine.agents)
-    return taken and any(by_place[at] & theirs.agents for at in mine.others)
+    taken = any(_only_in(by_place[at], theirs.others, theirs.agents) for at in mine.agents)
+    return taken and any(_only_in(by_place[at], theirs.agents, theirs.others) for at in mine.others)
+
+
+def _only_in(places: Set[int], here: Set[int], there: Set[int]) -> bool:
+    """A word that stands on both sides of a verb tells nothing of who did it."""
+    return bool(places & here) and not places & there
 
 
 def _kept(mine: "Roles", theirs: "Roles", by_place: Mapping[int, set[int]]) -> bool:
@@ -890,6 +931,8 @@ def _roles(claim: Claim, verb: Token) -> Roles:
             return Roles(frozenset(agents), frozenset(others), passive=True)
         if helped:
             return Roles(frozenset(), frozenset(clause), passive=True, subject=before[-1] if before else None)
+    if claim.words[verb.at + 1 : verb.at + 2] in (("by",), ("por",)):  # victories by the greens
+        return Roles(frozenset(after), frozenset(before), passive=True)
     if not before and verb.clause:
         before = [t.at for t in claim.tokens if t.clause == verb.clause - 1]
     acts_on = bool(after) and not any(w in PREPOSITIONS for w in claim.words[verb.at + 1 : after[0]])
@@ -919,8 +962,12 @@ def _is_participle(word: str) -> bool:
 
 def _names_its_object(claim: Claim, token: Token) -> bool:
     """The supervisor of Karl is who supervises Karl."""
-    return token.at + 1 < len(claim.words) and claim.words[token.at + 1] in ("of", "de")
+    agent = token.word.endswith(("er", "or", "ist", "ian", "ant", "ent", "or", "ora", "ista"))
+    return agent and token.at + 1 < len(claim.words) and claim.words[token.at + 1] in ("of", "de")
 
 
 def _is_noun(claim: Claim, token: Token) -> bool:
-    return token.at > 0 and claim.words[token.at - 1] in DETERMINERS
+    if token.key in _UNIT_KEYS:
+        return True
+    before = claim.words[token.at - 1] if token.at else ""
+    return before in DETERMINERS or (before in (PREPOSITIONS | BY) - {"to"} and not token.word.endswith("ing"))

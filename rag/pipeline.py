@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag import generation, questions
-from rag.attribution import Match, cite, denies, match, status_of
+from rag.attribution import Match, cite, denies, match, replies, status_of
 from rag.chunking import plain
 from rag.config import Settings
 from rag.diagnosis import Diagnosis, Journey, diagnose, holds_words, locate
@@ -594,7 +594,9 @@ class _Asking:
 
     def _done(self) -> Done:
         status = status_of([s.support for s in self.sentences])
-        if status not in ("answered", "partial"):
+        told = self.llm is None or self.survey or len(self.parts) > 1
+        told = told or replies(self.understood.query, [j.text for j in self.judged])
+        if status not in ("answered", "partial") or not told:
             return self._refuse("not_stated")
         text = " ".join(sentence.text + _marks(sentence) for sentence in self.sentences)
         return self._finished(self._answer(text, "partial" if self.missing or status == "partial" else "answered"))

@@ -30,6 +30,23 @@ def _asks(text: str) -> bool:
     return len(said) >= LEAST_WORDS and any(re.fullmatch(ASKING, w.strip("¿,"), re.IGNORECASE) for w in said)
 
 
+OPEN = re.compile(rf"\b(?:{ASKING})\b", re.IGNORECASE)
+CHOICE = re.compile(r"\b(?:or|o|u)\b", re.IGNORECASE)
+NUMBER = re.compile(
+    r"\bhow (?:many|old|tall)\b|\b(?:what|which) (?:number of|percent|percentage|proportion|fraction)\b|\bcuánt[oa]s\b|\bqué porcentaje\b",
+    re.IGNORECASE,
+)
+
+
+def asks_for_number(question: str) -> bool:
+    return NUMBER.search(question) is not None
+
+
+def is_open(question: str) -> bool:
+    """Whether a question wants to hear what it does not say itself: neither yes or no, nor a choice of what it names."""
+    return OPEN.search(question) is not None and CHOICE.search(question) is None
+
+
 SOURCES = r"(?:documents?|articles?|files?|sources?|papers?|texts?|corpus|reports?)"
 FUENTES = r"(?:documentos?|artículos?|archivos?|fuentes?|textos?|informes?)"
 ALL = re.compile(

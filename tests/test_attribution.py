@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from rag.attribution import attribute, cite, denies, match, status_of
+from rag.attribution import attribute, cite, denies, match, replies, status_of
 from rag.types import Evidence, Passage, Sentence
 
 
@@ -178,3 +178,29 @@ def test_a_text_that_gives_another_figure_or_the_opposite_denies_a_statement(sta
 )
 def test_a_text_that_agrees_or_speaks_of_something_else_denies_nothing(statement: str) -> None:
     assert not denies(statement, MILL[0].text)
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence"),
+    [
+        ("How many rooms does the inn have?", "The inn has 9 rooms."),
+        ("How many hens were sold?", "Dozens of hens were sold."),
+        ("Who built the mill?", "The mill was built by Edna Marsh."),
+        ("Is the inn open?", "The inn is open."),
+        ("Is the inn or the mill older?", "The mill is older."),
+    ],
+)
+def test_a_sentence_replies_with_what_the_question_does_not_say(question: str, sentence: str) -> None:
+    assert replies(question, [sentence])
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence"),
+    [
+        ("How many rooms does the inn at Lindal have?", "The inn at Lindal has rooms with a stove."),
+        ("How many of the 40 hens were sold?", "The 40 hens were sold."),
+        ("Who built the mill at Lindal?", "The mill at Lindal was built."),
+    ],
+)
+def test_a_sentence_that_says_the_question_again_is_no_reply(question: str, sentence: str) -> None:
+    assert not replies(question, [sentence])

@@ -20,6 +20,9 @@ def missing(sentence: str, held: str) -> list[str]:
         ("El hospital recibió 4.200 euros en abril de 1950.", "The hospital received 4,200 euros in April 1950."),
         ("La constitución nacional fue adoptada.", "The national constitution was adopted."),
         ("They wrote about Icelandic poems.", "A poem written in Iceland."),
+        ("The Mexican ships left.", "The ships of Mexico left."),
+        ("The US bought the mill.", "The mill was bought by the United States."),
+        ("La ONU compró 40 kilogramos.", "The United Nations bought 40 kilos."),
     ],
 )
 def test_other_forms_of_a_word_or_figure_are_found(sentence: str, held: str) -> None:
@@ -45,6 +48,20 @@ def test_units_that_begin_alike_are_two_units() -> None:
         ("Over 300 hens were sold.", "More than 300 hens were sold."),
         ("Beck made 40 carts.", "Lund made 60 carts and Beck made 40 carts."),
         ("It is open for six months each year.", "It is open for six months a year."),
+        # a word that stands on both sides of the verb
+        ("Rye growers sold six tons of rye.", "Rye growers have sold six tons of rye."),
+        ("The greens won the election.", "The paper reports the election victory by the greens."),
+        ("According to Beck and Lund, the fox won.", "Beck and Lund tell of a victory by the fox."),
+        # what stands on the same side of a fact in both is no rival of it
+        (
+            "The sale of Farrow was proposed at the Rye Fair of the Oak Guild and the Mill Guild in May 1887.",
+            "Farrow was proposed in May 1887, at the Rye Fair of the Oak Guild and the Mill Guild.",
+        ),
+        ("Beck set off on 12 March 1954.", "Beck set off on a Friday, 12 March 1954."),
+        ("Ms. Ortega was hired by Mr. Finch.", "Mr. Finch hired Ms. Ortega as his assistant."),
+        ("A prize of 40 crowns was offered.", "A prize of 40 crowns was offered for Lund, who became a hunted man."),
+        ("Few of the hens came back.", "Not many of the hens came back."),
+        ("Rye is grown on the plateau.", "Wheat is grown in the delta and rye on the plateau."),
     ],
 )
 def test_the_same_in_other_words_contradicts_nothing(sentence: str, held: str) -> None:

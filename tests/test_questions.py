@@ -2,7 +2,7 @@
 
 import pytest
 
-from rag.questions import asks_for_all, parts
+from rag.questions import asks_for_all, asks_for_number, is_open, parts
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,19 @@ def test_a_question_may_want_all_there_is(question: str) -> None:
 )
 def test_most_questions_do_not(question: str) -> None:
     assert not asks_for_all(question)
+
+
+@pytest.mark.parametrize("question", ["How many rooms are there?", "What percentage was sold?", "¿Cuántas salas hay?"])
+def test_a_question_may_want_a_number(question: str) -> None:
+    assert asks_for_number(question)
+
+
+@pytest.mark.parametrize("question", ["How much did it help?", "How was it sold?", "¿Cuándo se vendió?"])
+def test_a_question_of_degree_or_manner_does_not(question: str) -> None:
+    assert not asks_for_number(question)
+
+
+def test_a_question_is_open_unless_it_wants_yes_or_no_or_names_what_there_is_to_choose_from() -> None:
+    assert is_open("Who built the mill?")
+    assert not is_open("Did Marsh build the mill?")
+    assert not is_open("Which is older, the mill or the inn?")
