@@ -20,6 +20,7 @@ PROMPT_VERSION = 3
 NOT_FOUND = "NOT FOUND"
 KEPT = 0.5  # least share of a question's words that its rewrite keeps
 NEW_WORDS = 1  # most that it may bring in: a word in another form, never a fact
+TRANSLATED = 2  # longest translation of a question, in lengths of it: a longer one explains
 HISTORY_TURNS = 6  # last messages that a follow-up is read with
 LANGUAGE_NAMES = {"de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "pt": "Portuguese"}
 REFUSALS = {
@@ -144,6 +145,14 @@ def as_question(reply: str, question: str, history: Sequence[Message]) -> str | 
     if written <= asked and not re.search(r"\W\s*[^\W\d_a-zß-öø-ÿ]", question.strip()):
         return None  # nothing was resolved, and the question names nothing that it could stand on
     return line if len(written - said) <= NEW_WORDS else None
+
+
+def as_translation(reply: str, question: str) -> str | None:
+    """The model's translation of a question, if it is a question; what it adds in brackets is left out."""
+    line = reply.strip().splitlines()[0].strip().strip('"') if reply.strip() else ""
+    if "(" not in question:
+        line = re.sub(r"\s*\([^)]*\)", "", line)
+    return line if line.endswith("?") and len(line) <= TRANSLATED * len(question) else None
 
 
 @dataclass(frozen=True, slots=True)

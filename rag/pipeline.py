@@ -27,7 +27,7 @@ from rag.loading import Found, Skipped, detect_question_language, missing, parse
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.readers.pdf import picture_of
-from rag.retrieval import WORTH_READING, fold_duplicates, rank, select_evidence, words
+from rag.retrieval import WORTH_READING, content_stems, fold_duplicates, rank, select_evidence, words
 from rag.screening import SCREENING_VERSION, disarmed
 from rag.storing import BATCH_PASSAGES, DRAFTS_AHEAD, Draft, ahead, cut, embedded, rebuild, recipe_of, vectors_of
 from rag.tracing import Traced, TraceStore
@@ -59,6 +59,7 @@ from rag.types import (
 KNOWN_PASSAGES = 5000  # of a document whose vectors are looked up when it changes; a larger one is embedded whole
 TRACES = "answers.sqlite"  # in RAG_HOME
 BEGINNING = 160  # characters of a passage that its trace shows
+LEFT_OUT = 200  # sentences that a trace shows beside those that were sent
 SURVEY_PASSAGES = 1500  # gone through for a question that wants all there is
 SURVEY_STEPS = 6  # calls of the model for it, each with as much evidence as an answer has
 SURVEY_WORTH = 0.5  # as WORTH_READING: what belongs to a list need not be as near as what answers
@@ -371,8 +372,8 @@ class Rag:
         return generation.as_question(reply, question, history) or joined[-QUESTION_CHARACTERS:]
 
     def _translated(self, question: str, language: str, llm: LLM) -> str:
-        reply = "".join(llm.stream(generation.translate_question_messages(question, language))).strip()
-        return reply if reply.endswith("?") else question
+        reply = "".join(llm.stream(generation.translate_question_messages(question, language)))
+        return generation.as_translation(reply, question) or question
 
     def _resolve(self, sources: Sequence[str]) -> list[str] | None:
         """None: all. Raises EmptyIndexError, InputError."""
@@ -556,8 +557,10 @@ class _Asking:
         yield self._delta(self._add(said.strip(), sentence, found))
 
     def _match(self, sentence: str, query: str) -> Match:
-        rarity = self.rarity | self.rag.index.rarity(set(words(sentence)) - set(self.rarity))
-        return match(sentence, self.evidence, question=query, rarity=rarity)
+        return match(sentence, self.evidence, question=query, rarity=self._rarity(sentence))
+
+    def _rarity(self, sentence: str) -> dict[str, float]:
+        return self.rarity | self.rag.index.rarity(set(words(sentence)) - set(self.rarity))
 
     def _add(self, text: str, compared: str, found: Match) -> str:
         """`compared`: the sentence as it was matched, in the language of the documents."""
@@ -581,7 +584,8 @@ class _Asking:
         if not cited:
             return ()
         others = (e for e in self.evidence if e.passage.source not in cited)
-        against = next((e for e in others if denies(sentence, e.text, self.rarity)), None)
+        rarity = self._rarity(sentence)
+        against = next((e for e in others if denies(sentence, e.text, rarity)), None)
         if against is None:
             return ()
         self.notes += (generation.disagree(self.understood.language, against),)
@@ -593,6 +597,7 @@ class _Asking:
         return Delta(f" {text}" if opens and self.sentences else text)
 
     def _done(self) -> Done:
+        self._leave_open()
         status = status_of([s.support for s in self.sentences])
         told = self.llm is None or self.survey or len(self.parts) > 1
         told = told or replies(self.understood.query, [j.text for j in self.judged])
@@ -600,6 +605,17 @@ class _Asking:
             return self._refuse("not_stated")
         text = " ".join(sentence.text + _marks(sentence) for sentence in self.sentences)
         return self._finished(self._answer(text, "partial" if self.missing or status == "partial" else "answered"))
+
+    def _leave_open(self) -> None:
+        """Of a question in parts, a sentence that nothing supports is not said: the part that it was to answer is missing."""
+        said = list(zip(self.sentences, self.judged, strict=True))
+        lacking = [j.text for s, j in said if s.support == "unsupported"]
+        if len(self.parts) == 1 or not lacking or len(lacking) == len(said):
+            return
+        self.sentences = [s for s, _ in said if s.support != "unsupported"]
+        nearest = {max(self.parts, key=lambda part: len(content_stems(part) & content_stems(t))) for t in lacking}
+        open_parts = [part for part in self.parts if part in nearest or part in (self.missing or "")]
+        self.missing = " ".join(open_parts)
 
     def _refuse_what_is_not_stated(self, query: str) -> Done:
         """A question that takes for granted what the documents deny is told so."""
@@ -653,7 +669,10 @@ class _Asking:
             found=len(self.ranked),
             candidates=tuple(self._considered(hit) for hit in self.ranked[: 2 * self.settings.passages]),
             gate=self.settings.gate,
-            evidence=(*(_weighed(e) for e in self.evidence), *(_weighed(e, why) for e, why in self.aside)),
+            evidence=(
+                *(_weighed(e) for e in self.evidence),
+                *(_weighed(e, why) for e, why in self.aside[:LEFT_OUT]),
+            ),
             evidence_budget=self.settings.evidence_tokens,
             calls=tuple(self.llm.calls) if self.llm else (),
             check=self.timings.get("check"),

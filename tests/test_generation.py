@@ -10,6 +10,7 @@ from rag.errors import ModelError
 from rag.generation import (
     Piece,
     as_question,
+    as_translation,
     count_tokens,
     passages_block,
     pieces,
@@ -244,3 +245,20 @@ def test_the_sign_before_an_item_of_a_list_is_left_out(sentence: str) -> None:
 
 def test_a_number_that_begins_a_sentence_stays() -> None:
     assert without_bullet("1902 was the year.") == "1902 was the year."
+
+
+@pytest.mark.parametrize(
+    ("reply", "translation"),
+    [
+        ("When was the mill built?", "When was the mill built?"),
+        ('"When was the mill (a building with a wheel) built?"', "When was the mill built?"),
+        ("The mill was built in 1887.", None),
+        (
+            "A mill is a building in which grain is ground. Do you want to know when the mill was built, and by whom?",
+            None,
+        ),
+        ("", None),
+    ],
+)
+def test_a_translation_is_the_question_and_nothing_that_explains_it(reply: str, translation: str | None) -> None:
+    assert as_translation(reply, "¿Cuándo se construyó el molino?") == translation

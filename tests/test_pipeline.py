@@ -529,6 +529,20 @@ def test_what_is_answered_of_a_question_with_two_parts_is_answered_and_the_rest_
     assert [c.quote for c in answer.citations] == ["The lighthouse on Farrow Point was built by Edna Marsh in 1887."]
 
 
+def test_a_part_that_the_model_answers_from_memory_is_missing_and_what_it_said_is_left_out(rag: Rag) -> None:
+    says(rag, f"{BUILT} The king of Norway is Harald.")
+    answer = rag.ask("Who built the lighthouse on Farrow Point, and who is the king of Norway?")
+    assert (answer.status, answer.missing) == ("partial", "who is the king of Norway?")
+    assert answer.text == f"{BUILT} [1]"
+
+
+def test_an_answer_that_only_says_the_question_again_is_a_refusal(rag: Rag) -> None:
+    says(rag, "The lighthouse on Farrow Point was built by Edna Marsh.")
+    assert refused(
+        rag.ask("How many rooms has the lighthouse on Farrow Point that was built by Edna Marsh?"), "not_stated"
+    )
+
+
 def test_a_question_no_part_of_which_is_answered_is_refused(rag: Rag) -> None:
     says(rag, BUILT, yes=0.1)
     answer = rag.ask("Who built the lighthouse on Farrow Point, and what was the name of its goat?")
