@@ -80,7 +80,7 @@ def match(
     around = frozenset[str]().union(*(_around(evidence[i], evidence) for i in chosen if asked_names))
     about_another = any(name.isdisjoint(around) for name in asked_names)
     figures = {t.key for t in said.tokens if t.kind in ("number", "year", "day")}
-    if share < PARTIAL or figures - known or about_another:
+    if share < (SUPPORTED if about_another else PARTIAL) or figures - known:
         return Match("unsupported", (), score)
     open_dates = {t.key for t in said.tokens if t.kind in ("date", "side")} - known
     open_things = {t.key for t in said.tokens if is_thing(said, t)} - known - asked.keys

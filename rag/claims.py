@@ -350,7 +350,7 @@ def _cognate_form(word: str) -> str:
 
 @lru_cache(maxsize=READ)
 def _country(name: str) -> str:
-    """What a place and its people share: mexic of Mexico and Mexican, canad of Canada and Canadian."""
+    """What a place and its people share: keny of Kenya and Kenyan, iceland of Iceland and Icelandic."""
     return re.sub(r"(?:[aeiouy]+|i?ans?|eans?|ese|ish|ic|an[oa]s?)$", "", name)
 
 

@@ -22,7 +22,11 @@ WORDS_ALIKE = {
     "PDF": "a kind of file",
     "Translate": "what is done with questions",
     "Western": "a side",
-} | {name: "of the calendar" for name in [*month_name, *day_name]}
+}
+WORDS_ALIKE |= dict.fromkeys(
+    "US USA EU Estados Unidos Kingdom European Europea".split(), "countries and unions that everybody writes short"
+)
+WORDS_ALIKE |= {name: "of the calendar" for name in [*month_name, *day_name]}
 FIGURES_ALIKE = {
     "2010": "a code point",
     "2019": "a code point",
