@@ -180,7 +180,7 @@ def _ask(rag: Rag, case: Case, sources: Sequence[str]) -> Row:
         answer = rag.ask(case.question, case.history, sources)
         values = answer_values(case, answer, lambda *a: _supports(rag, *a))
     except RagError as error:
-        scored = ("em", "f1", "contains", "rougeL") if case.answers else ()
+        scored = ("em", "f1", "contains", "rougeL") if case.answers else ("contains",) if case.keys else ()
         wrong = scored if case.answerable else ("no_answer_recall",)
         failed = {name: 0.0 if name in wrong else None for name in MEASURES}
         return Row(*asked, None, None, "", None, failed, rag.fingerprint, f"{type(error).__name__}: {error}")

@@ -89,7 +89,9 @@ class Local:
         raise StoreError(f"No answer {answer_id!r} is kept.")
 
     def remove(self, sources: Sequence[str]) -> None:
-        self.rag.remove(sources)
+        from rag.uploads import forget
+
+        forget(self.rag, sources)
 
     def ingest(
         self, paths: Sequence[Path], prune: bool, report: Report, only: Set[Path] | None = None, dry: bool = False

@@ -47,10 +47,12 @@ def _index(settings: Settings) -> Finding:
         db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
         documents = db.execute("SELECT count(*) FROM documents WHERE source NOT NULL").fetchone()[0]
         passages = db.execute("SELECT count(*) FROM passages").fetchone()[0]
-        embedder = dict(db.execute("SELECT key, value FROM manifest"))["embedder"].strip('"')
+        embedder = dict(db.execute("SELECT key, value FROM manifest")).get("embedder", "").strip('"')
         db.close()
     except sqlite3.Error as error:
         return Finding(f"index: {path} cannot be read ({error})", False, f"Delete {folder} and ingest again.")
+    if not embedder:
+        return Finding(f"index: {path} does not say how it was made", False, f"Delete {folder} and ingest again.")
     if embedder != settings.embedder:
         return Finding(
             f"index: made with the embedder {embedder}, not {settings.embedder}",

@@ -127,6 +127,16 @@ def test_bad_input_is_the_same_error_in_this_process_and_over_http(rag: Rag) -> 
             assert here.value.field == field
 
 
+def test_what_was_uploaded_is_deleted_with_its_document_also_without_a_server(rag: Rag, corpus: Path) -> None:
+    sent = corpus / "ferry.txt"
+    sent.write_text("The ferry to Orrin leaves at nine.", encoding="utf-8")
+    with over_http(rag, token=None) as client:
+        client.upload(sent)
+    Local(rag).remove(["ferry.txt"])
+    assert [path.name for path in (rag.settings.home / "uploads").iterdir()] == []
+    assert sent.exists()
+
+
 def test_the_thin_client_asks_uploads_and_deletes(rag: Rag, corpus: Path) -> None:
     (corpus / "ferry.txt").write_text("The ferry to Orrin leaves at nine.", encoding="utf-8")
     with over_http(rag, token=None) as client:

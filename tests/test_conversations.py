@@ -192,6 +192,15 @@ def test_an_answer_becomes_a_question_that_the_eval_reads_once(client: TestClien
     assert second.history == (Message("user", "How many queens?"), Message("assistant", "A hive has one queen."))
 
 
+@pytest.mark.parametrize("path", ["/v1/feedback", "/v1/evals/questions"])
+def test_half_a_character_in_a_request_is_bad_input(client: TestClient, path: str) -> None:
+    body = b'{"conversation": "\\ud800", "number": 1, "helpful": true}'
+    if path.endswith("questions"):
+        body = body.replace(b', "helpful": true', b"")
+    response = client.post(path, content=body, headers={"content-type": "application/json"})
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "conversation")
+
+
 def test_the_page_names_a_browser_once_and_keeps_a_good_name(rag: Rag) -> None:
     app = create_app(rag)
     app.get("/")(lambda: "page")

@@ -1,6 +1,7 @@
 """What `rag doctor` finds, and what it says to do about it."""
 
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,11 @@ def test_an_index_is_missing_empty_filled_foreign_or_broken(tmp_path: Path, corp
     assert not other.ok and "RAG_EMBEDDER=fake" in other.remedy
 
     [database] = (settings.home / "index").glob("*/documents.sqlite")
+    with sqlite3.connect(database) as db:
+        db.execute("DELETE FROM manifest WHERE key = 'embedder'")
+    unsaid = found(settings, "index")
+    assert not unsaid.ok and "does not say how it was made" in unsaid.what
+
     database.write_bytes(b"no database" * 100)
     broken = found(settings, "index")
     assert not broken.ok and f"Delete {settings.home / 'index'}" in broken.remedy

@@ -227,3 +227,5 @@ def test_a_failed_question_is_wrong_but_no_refusal() -> None:
     assert row.error == "ModelError: The model gave nothing."
     assert (row.values["contains"], row.values["false_refusal"]) == (0.0, None)
     assert _estimates([row])["contains"].n == 1
+    row = _ask(Broken(), Case("m", "What?", keys=(("barley",),)), ())  # type: ignore[arg-type]
+    assert row.values["contains"] == 0.0

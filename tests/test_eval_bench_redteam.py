@@ -117,6 +117,13 @@ def test_a_bad_line_is_named(tmp_path: Path, line: dict[str, Any], message: str)
         read_probes(path)
 
 
+def test_a_draft_is_not_asked(tmp_path: Path) -> None:
+    path = tmp_path / "set.jsonl"
+    probe = {"question": "Why?", "keys": [["so"]], "attack": False}
+    path.write_text("\n".join(json.dumps(probe | {"id": i, "accepted": a}) for i, a in (("a", True), ("b", None))))
+    assert [case.id for case, _ in read_probes(path)] == ["a"]
+
+
 def test_documents_that_are_missing_are_named(tmp_path: Path) -> None:
     path = tmp_path / "set.jsonl"
     path.write_text('{"id": "b", "question": "Why?", "attack": false}')

@@ -35,7 +35,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit = FILES_BYTES if scope["path"].startswith(BRING_FILES) else JSON_BYTES
+        limit = FILES_BYTES if scope["path"].rstrip("/") in BRING_FILES else JSON_BYTES
         told = f"The body is larger than {limit // 1_000_000:,} MB."
         said = dict(scope["headers"]).get(b"content-length", b"0")
         if said.isdigit() and int(said) > limit:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,6 +22,7 @@ from rag.conversations import (
     as_markdown,
 )
 from rag.errors import InputError
+from rag.http.bodies import STRICT, Text
 from rag.http.problems import documented
 
 READER = "footnote_reader"  # cookie; a random name that a browser keeps
@@ -29,17 +30,14 @@ KEPT_S = 400 * 24 * 3600  # the longest that browsers allow
 
 
 class Chosen(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    conversation: str
+    model_config = STRICT
+    conversation: Text
     number: int = Field(ge=1, description="which turn of the conversation, from 1")
 
 
-class Judgement(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    conversation: str
-    number: int = Field(ge=1, description="which turn of the conversation, from 1")
+class Judgement(Chosen):
     helpful: bool
-    reason: str = Field(default="", max_length=REASON_CHARACTERS)
+    reason: Text = Field(default="", max_length=REASON_CHARACTERS)
 
 
 def owner_of(cookies: str | None) -> str:
@@ -55,7 +53,7 @@ def routes(kept: Conversations) -> APIRouter:
         return owner_of(request.headers.get("cookie"))
 
     @router.get("/v1/conversations", summary="Kept conversations, the latest first")
-    def listed(request: Request, search: Annotated[str, Query()] = "") -> dict[str, Any]:
+    def listed(request: Request, search: Annotated[Text, Query()] = "") -> dict[str, Any]:
         return {"conversations": [c.as_dict() for c in kept.listed(owner(request), search)]}
 
     @router.get("/v1/conversations/{id}", summary="A conversation with all its citations")
