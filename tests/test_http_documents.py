@@ -88,6 +88,54 @@ def test_without_waiting_a_job_tells_how_far_it_is(
     problem(client.get("/v1/jobs/none"), 404)
 
 
+def test_a_job_tells_of_each_of_its_files(client: TestClient, rag: Rag) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("one.txt", "The first buoy is red.")
+        archive.writestr("bad.pdf", "no pdf")
+    parts = [
+        part("dir/good.txt"),
+        part("a.exe", b"MZ"),
+        part("broken.pdf", b"%PDF-1.7"),
+        part("b.zip", packed.getvalue()),
+    ]
+    job = client.post("/v1/documents?wait=true", files=[*parts, part("again.txt")]).json()
+    good, exe, broken, zipped, again = job["files"]
+    assert good == {"name": "dir/good.txt", "status": "stored", "passages": 1, "reason": None, "sources": ["good.txt"]}
+    assert (exe["status"], exe["reason"]) == ("failed", "Cannot take 'a.exe': no reader for .exe.")
+    assert (broken["status"], broken["passages"]) == ("failed", 0)
+    assert "damaged PDF" in broken["reason"]
+    assert (zipped["status"], zipped["sources"]) == ("stored", ["b.zip/one.txt"])
+    assert "bad.pdf" in zipped["reason"]
+    assert (again["status"], again["sources"]) == (
+        "stored",
+        ["again.txt"],
+    )  # the same bytes in one upload: not known yet
+    assert job["total"] == 4
+
+
+def test_documents_are_read_again_changed_or_not(client: TestClient, rag: Rag, corpus: Path) -> None:
+    upload(client, part("ferry.txt"))
+    (corpus / "mill.txt").write_text("The mill burnt down in 1903.")
+    response = client.post("/v1/documents/reindex", json={"sources": ["mill.txt", "ferry.txt", "lighthouse.md"]})
+    assert response.status_code == 202
+    deadline = time.monotonic() + 20
+    while (job := client.get(response.headers["location"]).json())["status"] != "done":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert [(f["name"], f["status"]) for f in job["files"]] == [
+        ("mill.txt", "stored"),
+        ("ferry.txt", "stored"),
+        ("lighthouse.md", "stored"),
+    ]
+    assert sorted(job["report"]["updated"]) == ["ferry.txt", "lighthouse.md", "mill.txt"]
+    assert rag.text("mill.txt") == "The mill burnt down in 1903."
+    assert (
+        problem(client.post("/v1/documents/reindex", json={"sources": ["none"]}), 422)["errors"][0]["field"]
+        == "sources"
+    )
+
+
 def test_a_bad_file_is_named_and_the_others_go_in(client: TestClient, rag: Rag) -> None:
     report = upload(
         client,
