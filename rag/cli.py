@@ -56,15 +56,6 @@ app.add_typer(keys_app, name="keys")
 doctor_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 app.add_typer(doctor_app, name="doctor")
 
-FLAGS = {
-    "order": "speaks to a model",
-    "citation": "wants to be cited",
-    "marker": "sign of a chat template",
-    "turn": "looks like a chat",
-    "hidden": "hidden text",
-    "invisible": "invisible characters",
-    "spelled": "spelled out letter by letter",
-}
 HISTORY_FORM = '[{"role": "user" or "assistant", "content": "…"}, …]'
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -151,6 +142,8 @@ def search(
 def documents(context: typer.Context, as_json: Json = False) -> None:
     if context.invoked_subcommand:
         return
+    from rag.screening import FLAGS
+
     with _caller() as caller:
         found = caller.documents()
     if as_json:

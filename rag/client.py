@@ -58,10 +58,11 @@ def connect(settings: Settings) -> Caller:
 
 def documents_as_json(rag: "Rag") -> list[dict[str, Any]]:
     """What is stored of each document, and the `size` of its file in bytes; null where the file is gone."""
-    return [stored.as_dict() | {"size": _size(stored.path)} for stored in rag.documents()]
+    return [stored.as_dict() | {"size": size_of(stored.path)} for stored in rag.documents()]
 
 
-def _size(path: str) -> int | None:
+def size_of(path: str) -> int | None:
+    """Bytes of a file; None where it is gone."""
     with suppress(OSError, ValueError):
         return Path(path).stat().st_size
     return None

@@ -104,6 +104,14 @@ def bring_in(rag: Rag, paths: Sequence[Path], progress: Callable[[Progress], Non
     return replace(report, failed=_named(report.failed), skipped=_named(report.skipped))
 
 
+def read_again(rag: Rag, paths: Sequence[Path], progress: Callable[[Progress], None] = lambda _: None) -> IngestReport:
+    """Takes in what has changed in the files of documents; one that is gone is told, and its document stays."""
+    here = [path for path in paths if path.exists()]
+    gone = [Failure(path.name, "Its file is not where it was.") for path in paths if path not in here]
+    report = rag.ingest(here, progress=progress) if here else IngestReport()
+    return replace(report, failed=(*_named(report.failed), *gone), skipped=_named(report.skipped))
+
+
 def forget(rag: Rag, sources: Sequence[str]) -> None:
     """Takes documents out of the index; those that were sent here are deleted. Raises InputError, StoreError."""
     folder = rag.settings.home / FOLDER

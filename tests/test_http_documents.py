@@ -131,6 +131,26 @@ def test_an_archive_is_one_file_of_many_documents(client: TestClient, rag: Rag) 
     assert not (rag.settings.home / "uploads" / "buoys.zip").exists()
 
 
+def test_the_file_of_a_document_is_read_again(client: TestClient, rag: Rag, corpus: Path) -> None:
+    def again(*sources: str) -> dict[str, Any]:
+        response = client.post("/v1/documents/again", params={"source": sources})
+        assert response.status_code == 202
+        path = response.headers["Location"]
+        deadline = time.monotonic() + 30
+        while (job := client.get(path).json())["status"] not in ("done", "failed") and time.monotonic() < deadline:
+            time.sleep(0.02)
+        report: dict[str, Any] = job["report"]
+        return report
+
+    (corpus / "mill.txt").write_text("The mill at Lindal burnt down in 1902.", encoding="utf-8")
+    report = again("mill.txt", "lighthouse.md")
+    assert (report["updated"], report["unchanged"]) == (["mill.txt"], ["lighthouse.md"])
+    (corpus / "mill.txt").unlink()
+    assert again("mill.txt")["failed"] == [{"path": "mill.txt", "reason": "Its file is not where it was."}]
+    assert "mill.txt" in [d.source for d in rag.documents()]
+    problem(client.post("/v1/documents/again", params={"source": "none.md"}), 422)
+
+
 def test_too_much_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies_module, "FILES_BYTES", 3_000_000)
     big = b"a" * 2_000_000

@@ -11,11 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rag.client import size_of
 from rag.conversations import Conversations, Turn
 from rag.errors import InputError, StoreError
+from rag.http.access import caller_of
 from rag.http.conversations import Readers, owner_of
 from rag.index import Stored
+from rag.keys import allows
+from rag.types import Waiting
 from ui.asking import Run, Streams, advance, history_of, problem_with
+from ui.documents import PLACE, render_documents
 from ui.render import esc, render_key, render_notice, render_sources, render_turn
 from ui.side import render_conversations, render_pick
 
@@ -29,6 +34,7 @@ SAMPLE_QUESTIONS = (
     "¿Qué productos llevó México a Cuba en dos barcos?",
     "What did Kamala Harris and López Obrador sign?",
 )
+SCRIPTS = ("page.js", "documents.js")
 TICK_S = 0.25  # longest time without a look at the stop button
 STILL_ANSWERING = "An answer is still being written. Wait for it, or stop it, and ask again."
 NO_SOURCE = "No source is checked. Check at least one of those at the side."
@@ -36,7 +42,9 @@ UNKNOWN_HERE = "This conversation is not kept here: it was deleted, or belongs t
 NOT_KEPT = "This answer could not be kept."
 HEADER = (
     '<header class="fn-header"><h1>Footnote</h1><p>Ask your documents. Every sentence of an answer carries '
-    "a footnote to the exact words that support it, or you are told that the documents do not say.</p></header>"
+    "a footnote to the exact words that support it, or you are told that the documents do not say.</p>"
+    '<nav class="fn-views" aria-label="Views"><a class="fn-view" href="/" data-view="">Ask</a>'
+    '<a class="fn-view" href="/?v=documents" data-view="documents">Documents</a></nav></header>'
 )
 SIDE = (
     '<details class="fn-drawer" open><summary>Conversations and sources</summary><nav aria-label="Conversations"><a class="fn-new" href="/">New conversation</a>'
@@ -126,6 +134,8 @@ def build(
                 again = gr.Button("Ask again", visible="hidden", elem_id="fn-again")
                 reopen = gr.Button("Open", visible="hidden", elem_id="fn-reopen")
 
+        gr.HTML(PLACE, elem_id="fn-desk", apply_default_css=False)
+
         def ask(
             question: str,
             sent_text: str,
@@ -144,8 +154,10 @@ def build(
                 turns_before = turns_before[: told.replaces - 1]
             turn = Turn(question.strip(), sources=told.sources or ())
             number = len(turns_before) + 1
-            keep = _Keeping(kept, owner_of(request.headers.get("cookie")), open_key, turns_before)
-            running = Run(rag, turn.question, history_of(turns_before), turn.sources)
+            owner = owner_of(request.headers.get("cookie"))
+            keep = _Keeping(kept, owner, open_key, turns_before)
+            running = Run(rag, turn.question, history_of(turns_before), turn.sources, owner)
+            place = 0
             try:
                 keep.put(turn)
                 yield {
@@ -165,10 +177,13 @@ def build(
                 while not turn.over:
                     searched = turn.passages
                     for item in running.take(TICK_S):
+                        place = item.position if isinstance(item, Waiting) else 0
                         turn = advance(turn, item)
                     if running.stopped and not turn.over:
                         turn = replace(turn, stopped=True)
-                    update: dict[Any, Any] = {current: render_turn(turn, number, waited_s=time.monotonic() - begun)}
+                    update: dict[Any, Any] = {
+                        current: render_turn(turn, number, waited_s=time.monotonic() - begun, place=place)
+                    }
                     if turn.over or turn.passages is not searched:
                         update[current_sources] = render_sources(turn, number)
                     if turn.over:  # with the last words, so that whoever reads them can ask on
@@ -261,6 +276,12 @@ class _Keeping:
             self.problem = f"{NOT_KEPT} {error}"
 
 
+def script(path: Path) -> str:
+    """A file that holds one function, as an expression."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.startswith("//"))
+
+
 def _key(key: str) -> str:
     return f'<data value="{esc(key)}"></data>'
 
@@ -291,8 +312,12 @@ def mount(
     def pick() -> HTMLResponse:
         return HTMLResponse(render_pick(documents()))
 
-    for part in (conversations, pick):
-        app.get(f"/page/{part.__name__}", include_in_schema=False)(part)
+    def stored(request: Request) -> HTMLResponse:
+        may_write = allows(caller_of(request).scope, "write")
+        return HTMLResponse(render_documents(documents(), size_of, may_write=may_write))
+
+    for name, part in (("conversations", conversations), ("pick", pick), ("documents", stored)):
+        app.get(f"/page/{name}", include_in_schema=False)(part)
     app.add_middleware(Readers)
     here = Path(__file__).parent
     style = (here / "style.css").read_text(encoding="utf-8")
@@ -309,7 +334,7 @@ def mount(
         path="/",
         theme=theme,
         head=f"{ICON}<style>{style}</style>",  # `css=` would rewrite the selectors
-        js=(here / "page.js").read_text(encoding="utf-8"),
+        js=f"() => {{ {' '.join(f'({script(here / name)})();' for name in SCRIPTS)} }}",
         footer_links=[],
         run_history=False,
         enable_monitoring=False,

@@ -248,7 +248,8 @@
   document.addEventListener("click", (event) => event.target.closest?.(".fn-keep") && editing(0));
 
   window.footnote = {
-    wanted,
+    fill,
+    listSources,
     sent: () => JSON.stringify({ sources: picked(), replaces }),
   };
 

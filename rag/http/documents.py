@@ -23,7 +23,7 @@ from rag.http.bodies import STRICT, Text
 from rag.http.problems import documented, problem_of
 from rag.http.streams import EventStream, Named, from_thread, lines
 from rag.pipeline import Failure, IngestReport, Progress, Rag
-from rag.uploads import bring_in, forget, keep, safe_name, same_content
+from rag.uploads import bring_in, forget, keep, read_again, safe_name, same_content
 
 FILES = 200  # in one upload
 JOBS_WAITING = 20
@@ -176,6 +176,23 @@ def routes(opened: Callable[[], Rag]) -> APIRouter:
     def remove(body: RemoveRequest) -> dict[str, Any]:
         forget(opened(), body.sources)
         return {"removed": body.sources}
+
+    @router.post(
+        "/v1/documents/again",
+        summary="Reads the files of documents again",
+        dependencies=[needs("write")],
+        status_code=202,
+        responses=documented(422, 429),
+    )
+    def again(source: Annotated[list[Text], Query(min_length=1, description="may be repeated")]) -> JSONResponse:
+        jobs.check_room()
+        rag = opened()
+        path_of = {d.source: Path(d.path) for d in rag.documents()}
+        if unknown := [s for s in source if s not in path_of]:
+            raise InputError(f"No document {unknown[0]!r}. `rag documents` lists them.", "source")
+        paths = list(dict.fromkeys(path_of[s] for s in source))
+        job = jobs.start(len(paths), lambda progress: read_again(rag, paths, progress))
+        return JSONResponse(job.as_dict(), 202, {"Location": f"/v1/jobs/{job.id}"})
 
     @router.post(
         "/v1/ingest",
