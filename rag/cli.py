@@ -93,6 +93,40 @@ def ingest(
 
 
 @app.command()
+def backup(file: Annotated[Path, typer.Argument(help="The archive to write, like footnote.zip.")]) -> None:
+    """Write index, uploads, conversations, keys and settings to one archive, also while serving."""
+    from rag.backups import back_up, check_possible, still
+    from rag.client import running_server
+
+    settings = _settings()
+    check_possible(settings)
+    with _progress("Packing") as report:
+        if client := running_server(settings.home):
+            client.back_up(file, report)
+        else:
+            back_up(settings.home, file.expanduser().absolute(), still(settings.home), report)
+    _say(
+        f"{settings.home} is in {file} ({file.expanduser().stat().st_size / 1e6:,.1f} MB). `rag restore {file}` brings it back."
+    )
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="An archive that `rag backup` wrote.")],
+    force: Annotated[bool, typer.Option("--force", help="Move aside what RAG_HOME holds.")] = False,
+) -> None:
+    """Bring back what an archive holds. Nothing is touched before all of it has been checked."""
+    from rag.backups import restore as bring_back
+
+    home = _settings().home
+    with _progress("Unpacking") as report:
+        aside = bring_back(file.expanduser(), home, force=force, report=report)
+    _say(f"Restored {file} into {home}.")
+    if aside:
+        _say(f"What was there before lies in {aside}; delete that folder when it is of no more use.")
+
+
+@app.command()
 def ask(
     question: str,
     as_json: Json = False,

@@ -22,7 +22,9 @@ def test_a_row_has_the_size_of_the_file_and_what_can_be_done() -> None:
 
 
 def test_flags_are_counted_by_kind_and_quoted() -> None:
-    html = shown(stored("a.md", Flag("order", 0, 3, "Obey <b>me</b>"), Flag("order", 4, 7, "Now"), Flag("hidden", 0, 0, "x")))
+    html = shown(
+        stored("a.md", Flag("order", 0, 3, "Obey <b>me</b>"), Flag("order", 4, 7, "Now"), Flag("hidden", 0, 0, "x"))
+    )
     assert "speaks to a model (2), hidden text" in html
     assert "<q>Obey &lt;b&gt;me&lt;/b&gt;</q>" in html
 
