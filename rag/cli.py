@@ -395,6 +395,46 @@ def bench_retrieval(
         print_retrieval(results, Console(width=wide), command=command, embedder=settings.embedder)
 
 
+@bench_app.command("load")
+def bench_load(
+    seconds: Annotated[float, typer.Option(help="How long.", min=1)] = 120,
+    readers: Annotated[int, typer.Option(help="How many search at the same time.", min=1)] = 50,
+    answers: Annotated[int, typer.Option(help="How many ask the model at the same time.", min=0)] = 8,
+    questions: Annotated[Path | None, typer.Option(help="A question file; default: the sample's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Many callers at once on the running server of RAG_HOME: errors, mixed-up answers, health, memory."""
+    from rich.console import Console
+
+    from eval.bench_load import load, print_load
+    from eval.bench_peers import memory_mb
+    from eval.dataset import load_cases
+    from rag.client import SERVER_FILE, running_server
+
+    home = _settings().home
+    if not running_server(home):
+        raise InputError(f"No server runs on {home}. Start `rag serve` first.", "home")
+    said = json.loads((home / SERVER_FILE).read_text(encoding="utf-8"))
+    asked = [case.question for case in load_cases(questions or SAMPLE_QUESTIONS)]
+    with _progress("Starting", unit="seconds") as report:
+        result = load(
+            said["address"],
+            asked,
+            key=said["token"],
+            seconds=seconds,
+            readers=readers,
+            answers=answers,
+            memory=lambda: memory_mb(said["pid"]),
+            progress=lambda now, done, n: report(done, n, now),
+        )
+    if as_json:
+        _print_json(result.as_dict())
+    else:
+        console = Console(width=None if sys.stdout.isatty() else 140)
+        print_load(result, console, command=" ".join(["rag", *sys.argv[1:]]), readers=readers, answers=answers)
+    raise typer.Exit(0 if result.sound else 1)
+
+
 @bench_app.command("support")
 def bench_support(
     paths: Annotated[list[Path], typer.Argument(help="Files of pairs; folders with corpus.jsonl and rated answers.")],
