@@ -15,6 +15,7 @@ from starlette.types import Scope
 
 from rag.conversations import Conversations
 from rag.http.access import Access, caller_of
+from rag.http.backups import routes as backup_routes
 from rag.http.bodies import STRICT, BodyLimit, Text
 from rag.http.conversations import routes as conversation_routes
 from rag.http.description import describe
@@ -149,7 +150,7 @@ def create_app(
 
     app.include_router(openai_routes(streams))
     app.include_router(document_routes(opened))
-
+    app.include_router(backup_routes(opened))
     app.include_router(page_routes(opened))
     if conversations:
         app.include_router(conversation_routes(conversations))

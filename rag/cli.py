@@ -56,15 +56,6 @@ app.add_typer(keys_app, name="keys")
 doctor_app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 app.add_typer(doctor_app, name="doctor")
 
-FLAGS = {
-    "order": "speaks to a model",
-    "citation": "wants to be cited",
-    "marker": "sign of a chat template",
-    "turn": "looks like a chat",
-    "hidden": "hidden text",
-    "invisible": "invisible characters",
-    "spelled": "spelled out letter by letter",
-}
 HISTORY_FORM = '[{"role": "user" or "assistant", "content": "…"}, …]'
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -99,6 +90,40 @@ def ingest(
         result = caller.ingest(paths, prune, report, dry=dry)
     show(result)
     raise typer.Exit(SOME_FAILED if result["failed"] else 0)
+
+
+@app.command()
+def backup(file: Annotated[Path, typer.Argument(help="The archive to write, like footnote.zip.")]) -> None:
+    """Write index, uploads, conversations, keys and settings to one archive, also while serving."""
+    from rag.backups import back_up, check_possible, still
+    from rag.client import running_server
+
+    settings = _settings()
+    check_possible(settings)
+    with _progress("Packing") as report:
+        if client := running_server(settings.home):
+            client.back_up(file, report)
+        else:
+            back_up(settings.home, file.expanduser().absolute(), still(settings.home), report)
+    _say(
+        f"{settings.home} is in {file} ({file.expanduser().stat().st_size / 1e6:,.1f} MB). `rag restore {file}` brings it back."
+    )
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="An archive that `rag backup` wrote.")],
+    force: Annotated[bool, typer.Option("--force", help="Move aside what RAG_HOME holds.")] = False,
+) -> None:
+    """Bring back what an archive holds. Nothing is touched before all of it has been checked."""
+    from rag.backups import restore as bring_back
+
+    home = _settings().home
+    with _progress("Unpacking") as report:
+        aside = bring_back(file.expanduser(), home, force=force, report=report)
+    _say(f"Restored {file} into {home}.")
+    if aside:
+        _say(f"What was there before lies in {aside}; delete that folder when it is of no more use.")
 
 
 @app.command()
@@ -151,6 +176,8 @@ def search(
 def documents(context: typer.Context, as_json: Json = False) -> None:
     if context.invoked_subcommand:
         return
+    from rag.screening import FLAGS
+
     with _caller() as caller:
         found = caller.documents()
     if as_json:
@@ -366,6 +393,46 @@ def bench_retrieval(
         command = " ".join(["rag", *sys.argv[1:]])
         wide = None if sys.stdout.isatty() else 140
         print_retrieval(results, Console(width=wide), command=command, embedder=settings.embedder)
+
+
+@bench_app.command("load")
+def bench_load(
+    seconds: Annotated[float, typer.Option(help="How long.", min=1)] = 120,
+    readers: Annotated[int, typer.Option(help="How many search at the same time.", min=1)] = 50,
+    answers: Annotated[int, typer.Option(help="How many ask the model at the same time.", min=0)] = 8,
+    questions: Annotated[Path | None, typer.Option(help="A question file; default: the sample's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Many callers at once on the running server of RAG_HOME: errors, mixed-up answers, health, memory."""
+    from rich.console import Console
+
+    from eval.bench_load import load, print_load
+    from eval.bench_peers import memory_mb
+    from eval.dataset import load_cases
+    from rag.client import SERVER_FILE, running_server
+
+    home = _settings().home
+    if not running_server(home):
+        raise InputError(f"No server runs on {home}. Start `rag serve` first.", "home")
+    said = json.loads((home / SERVER_FILE).read_text(encoding="utf-8"))
+    asked = [case.question for case in load_cases(questions or SAMPLE_QUESTIONS)]
+    with _progress("Starting", unit="seconds") as report:
+        result = load(
+            said["address"],
+            asked,
+            key=said["token"],
+            seconds=seconds,
+            readers=readers,
+            answers=answers,
+            memory=lambda: memory_mb(said["pid"]),
+            progress=lambda now, done, n: report(done, n, now),
+        )
+    if as_json:
+        _print_json(result.as_dict())
+    else:
+        console = Console(width=None if sys.stdout.isatty() else 140)
+        print_load(result, console, command=" ".join(["rag", *sys.argv[1:]]), readers=readers, answers=answers)
+    raise typer.Exit(0 if result.sound else 1)
 
 
 @bench_app.command("support")

@@ -18,6 +18,7 @@ from rag.types import Message, event_as_json
 if TYPE_CHECKING:
     from rag.pipeline import Rag
 
+SERVER_LOCK = "server.lock"  # in RAG_HOME, held for as long as a server lives
 SERVER_FILE = "server.json"  # in RAG_HOME, readable by its owner only
 CONNECT_S = 5.0
 START_S = 60.0  # a server that has just been started listens before it answers
@@ -58,10 +59,11 @@ def connect(settings: Settings) -> Caller:
 
 def documents_as_json(rag: "Rag") -> list[dict[str, Any]]:
     """What is stored of each document, and the `size` of its file in bytes; null where the file is gone."""
-    return [stored.as_dict() | {"size": file_size(stored.path)} for stored in rag.documents()]
+    return [stored.as_dict() | {"size": size_of(stored.path)} for stored in rag.documents()]
 
 
-def file_size(path: str) -> int | None:
+def size_of(path: str) -> int | None:
+    """Bytes of a file; None where it is gone."""
     with suppress(OSError, ValueError):
         return Path(path).stat().st_size
     return None
@@ -168,6 +170,14 @@ class Client:
                 return data
             report(data["done"], data["total"], data["path"])
         raise StoreError("The server ended before the documents were in. Start it and ingest again.")
+
+    def back_up(self, file: Path, report: Report) -> dict[str, Any]:
+        """Has the server write an archive of its home to `file`, on its own machine."""
+        for name, data in self._events("/v1/backup", {"file": str(file.expanduser().absolute())}):
+            if name == "done":
+                return data
+            report(data["done"], data["total"], data["path"])
+        raise StoreError("The server ended before the backup was made. Start it and try again.")
 
     def diagnose(self, question: str, expected: str) -> dict[str, Any]:
         body = {"question": question, "expected": expected}

@@ -366,6 +366,12 @@ class Index:
     def remove(self, sources: Sequence[str]) -> None:
         self.replace([], sources)
 
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Nothing is written for as long as this lasts; searches go on."""
+        with self._writing:
+            yield
+
     def close(self, *, discard: bool = False) -> None:
         """`discard`: this generation is of no more use."""
         with suppress(ValueError, RuntimeError):  # closed before

@@ -5,13 +5,22 @@ still holds is that every sentence of an answer must be supported by the evidenc
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from rag.types import Flag, FlagKind
 
 SCREENING_VERSION = 2
+FLAGS: Mapping[FlagKind, str] = {
+    "order": "speaks to a model",
+    "citation": "wants to be cited",
+    "marker": "sign of a chat template",
+    "turn": "looks like a chat",
+    "hidden": "hidden text",
+    "invisible": "invisible characters",
+    "spelled": "spelled out letter by letter",
+}
 MOST_FLAGS = 20  # of one document: enough to judge it by
 SHOWN = 200  # characters of a flagged place
 TRANSCRIPT = 0.5  # share of sentences that begin with a speaker, from which on a passage records a chat

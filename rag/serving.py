@@ -13,7 +13,7 @@ import uvicorn
 from filelock import FileLock, Timeout
 
 from rag.api import Opening, create_app, streams_of
-from rag.client import SERVER_FILE, announce, withdraw
+from rag.client import SERVER_FILE, SERVER_LOCK, announce, withdraw
 from rag.config import Settings
 from rag.conversations import FILE, Conversations
 from rag.errors import InputError, InUseError, RagError, StoreError
@@ -24,7 +24,6 @@ from rag.models.embedder import SentenceTransformerEmbedder
 from rag.pipeline import Progress, Rag
 from rag.uploads import resume
 
-SERVER_LOCK = "server.lock"  # in RAG_HOME, held for as long as the server lives
 SAMPLE_MARK = "sample.pending"  # in RAG_HOME while the sample corpus is being indexed
 LAST_ANSWERS_S = 2  # how long answers under way may go on after Ctrl-C
 

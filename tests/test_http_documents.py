@@ -114,28 +114,6 @@ def test_a_job_tells_of_each_of_its_files(client: TestClient, rag: Rag) -> None:
     assert job["total"] == 4
 
 
-def test_documents_are_read_again_changed_or_not(client: TestClient, rag: Rag, corpus: Path) -> None:
-    upload(client, part("ferry.txt"))
-    (corpus / "mill.txt").write_text("The mill burnt down in 1903.")
-    response = client.post("/v1/documents/reindex", json={"sources": ["mill.txt", "ferry.txt", "lighthouse.md"]})
-    assert response.status_code == 202
-    deadline = time.monotonic() + 20
-    while (job := client.get(response.headers["location"]).json())["status"] != "done":
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    assert [(f["name"], f["status"]) for f in job["files"]] == [
-        ("mill.txt", "stored"),
-        ("ferry.txt", "stored"),
-        ("lighthouse.md", "stored"),
-    ]
-    assert sorted(job["report"]["updated"]) == ["ferry.txt", "lighthouse.md", "mill.txt"]
-    assert rag.text("mill.txt") == "The mill burnt down in 1903."
-    assert (
-        problem(client.post("/v1/documents/reindex", json={"sources": ["none"]}), 422)["errors"][0]["field"]
-        == "sources"
-    )
-
-
 def test_a_bad_file_is_named_and_the_others_go_in(client: TestClient, rag: Rag) -> None:
     report = upload(
         client,
@@ -177,6 +155,33 @@ def test_an_archive_is_one_file_of_many_documents(client: TestClient, rag: Rag) 
     assert (rag.settings.home / "uploads" / "buoys.zip").exists()
     client.delete("/v1/documents", params={"source": "buoys.zip/two.txt"})
     assert not (rag.settings.home / "uploads" / "buoys.zip").exists()
+
+
+def test_the_file_of_a_document_is_read_again(client: TestClient, rag: Rag, corpus: Path) -> None:
+    def again(*sources: str) -> dict[str, Any]:
+        response = client.post("/v1/documents/again", params={"source": sources})
+        assert response.status_code == 202
+        path = response.headers["Location"]
+        deadline = time.monotonic() + 30
+        while (job := client.get(path).json())["status"] not in ("done", "failed") and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert [f["name"] for f in job["files"]] == list(sources)
+        report: dict[str, Any] = job["report"]
+        return report
+
+    upload(client, part("ferry.txt"))
+    (corpus / "mill.txt").write_text("The mill at Lindal burnt down in 1902.", encoding="utf-8")
+    assert sorted(again("mill.txt", "ferry.txt", "lighthouse.md")["updated"]) == [
+        "ferry.txt",
+        "lighthouse.md",
+        "mill.txt",
+    ]
+    assert rag.text("mill.txt") == "The mill at Lindal burnt down in 1902."
+    (corpus / "mill.txt").unlink()
+    gone = [{"path": "mill.txt", "reason": "Its file is not where it was; what was read of it stays."}]
+    assert again("mill.txt")["failed"] == gone
+    assert "mill.txt" in [d.source for d in rag.documents()]
+    problem(client.post("/v1/documents/again", params={"source": "none.md"}), 422)
 
 
 def test_too_much_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,9 @@ class ScriptedRag:
         self.histories: dict[str, list[Message]] = {}
         self.sources: dict[str, list[str]] = {}
 
-    def stream(self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = ()) -> Iterator[Event]:
+    def stream(
+        self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = (), user: str = "page"
+    ) -> Iterator[Event]:
         self.histories[question] = list(history)
         self.sources[question] = list(sources)
         if question == "early failure":

@@ -161,7 +161,7 @@ def test_files_dropped_anywhere_are_taken(page: Page) -> None:
     )
     page.dispatch_event("#fn-chat", "drop", {"dataTransfer": dropped})
     expect(page.locator("#fn-stored tr[data-source='buoy.md']")).to_be_visible()
-    assert "view=documents" in page.url
+    assert "v=documents" in page.url
 
 
 def test_a_document_is_read_again_and_says_where_its_file_is_gone(page: Page, rag: Rag) -> None:
@@ -202,7 +202,7 @@ def test_who_may_only_read_is_told_so_and_offered_nothing(browser: Browser, rag:
     for url in serving(rag, keys):
         context = browser.new_context(http_credentials={"username": "reader", "password": secret})
         page = context.new_page()
-        page.goto(f"{url}/?view=documents")
+        page.goto(f"{url}/?v=documents")
         expect(page.locator(".fn-read-only")).to_contain_text("a key of the scope write")
         expect(page.locator("#fn-stored tbody tr")).to_have_count(2)
         expect(page.locator("#fn-drop")).to_be_hidden()

@@ -34,7 +34,9 @@ class Blocking:
         self.go = threading.Event()
         self.closed = threading.Event()
 
-    def stream(self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = ()) -> Iterator[Event]:
+    def stream(
+        self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = (), user: str = "page"
+    ) -> Iterator[Event]:
         try:
             yield Delta("One")
             self.go.wait(10)
@@ -45,7 +47,9 @@ class Blocking:
 
 
 class Silent:
-    def stream(self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = ()) -> Iterator[Event]:
+    def stream(
+        self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = (), user: str = "page"
+    ) -> Iterator[Event]:
         return iter(())
 
 

@@ -314,6 +314,12 @@ def test_what_others_wrote_is_shown_as_text() -> None:
     assert evil in Tree(render_notice(evil)).open[0].text
 
 
+def test_whoever_waits_in_line_is_told_the_place() -> None:
+    assert "Number 3 in line" in render_turn(Turn("Why?", passages=()), 1, place=3)
+    assert "Next in line" in render_turn(Turn("Why?", passages=()), 1, place=1)
+    assert "in line" not in render_turn(Turn("Why?", passages=()), 1)
+
+
 def test_a_lone_surrogate_can_be_sent() -> None:
     render_turn(Turn("a\ud800b", failure="\udfff"), 1).encode("utf-8")
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag.client import file_size
+from rag.client import size_of
 from rag.conversations import Conversations, Turn
 from rag.errors import InputError, StoreError
 from rag.http.access import caller_of
 from rag.http.conversations import Readers, owner_of
 from rag.index import Stored
 from rag.keys import allows
+from rag.types import Waiting
 from ui.asking import Run, Streams, advance, history_of, problem_with
 from ui.documents import SHOWN, render_documents, render_documents_view
 from ui.render import esc, render_key, render_notice, render_sources, render_turn
@@ -156,8 +157,10 @@ def build(
                 turns_before = turns_before[: told.replaces - 1]
             turn = Turn(question.strip(), sources=told.sources or ())
             number = len(turns_before) + 1
-            keep = _Keeping(kept, owner_of(request.headers.get("cookie")), open_key, turns_before)
-            running = Run(rag, turn.question, history_of(turns_before), turn.sources)
+            owner = owner_of(request.headers.get("cookie"))
+            keep = _Keeping(kept, owner, open_key, turns_before)
+            running = Run(rag, turn.question, history_of(turns_before), turn.sources, owner)
+            place = 0
             try:
                 keep.put(turn)
                 yield {
@@ -176,10 +179,13 @@ def build(
                 while not turn.over:
                     searched = turn.passages
                     for item in running.take(TICK_S):
+                        place = item.position if isinstance(item, Waiting) else 0
                         turn = advance(turn, item)
                     if running.stopped and not turn.over:
                         turn = replace(turn, stopped=True)
-                    update: dict[Any, Any] = {current: render_turn(turn, number, waited_s=time.monotonic() - begun)}
+                    update: dict[Any, Any] = {
+                        current: render_turn(turn, number, waited_s=time.monotonic() - begun, place=place)
+                    }
                     if turn.over or turn.passages is not searched:
                         update[current_sources] = render_sources(turn, number)
                     if turn.over:  # with the last words, so that whoever reads them can ask on
@@ -273,7 +279,7 @@ class _Keeping:
 
 def _header(words: Words) -> str:
     links = "".join(
-        f'<a href="/{"" if view == "ask" else f"?view={view}"}" data-view="{view}">{words(f"view.{view}")}</a>'
+        f'<a href="/{"" if view == "ask" else f"?v={view}"}" data-view="{view}">{words(f"view.{view}")}</a>'
         for view in VIEWS
     )
     return (
@@ -327,7 +333,7 @@ def mount(
             found = [
                 d for d in found if all(word in f"{d.source} {d.title}".lower() for word in search.lower().split())
             ]
-        sizes = [file_size(d.path) for d in (found or ())[:SHOWN]]
+        sizes = [size_of(d.path) for d in (found or ())[:SHOWN]]
         writes = allows(caller_of(request).scope, "write")
         return HTMLResponse(render_documents(found, sizes, words, writes=writes, search=search.strip()))
 

@@ -18,18 +18,29 @@ log = logging.getLogger(__name__)
 
 class Streams(Protocol):
     def stream(
-        self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = ()
+        self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = (), user: str = "page"
     ) -> Iterator[Event]: ...
 
 
 class Run:
-    """One question under way, in a thread of its own: stopping never waits for a silent model."""
+    """One question under way, in a thread of its own: stopping never waits for a silent model.
 
-    def __init__(self, rag: Streams, question: str, history: Sequence[Message], sources: Sequence[str] = ()) -> None:
+    `user`: who asks, among those who take turns.
+    """
+
+    def __init__(
+        self,
+        rag: Streams,
+        question: str,
+        history: Sequence[Message],
+        sources: Sequence[str] = (),
+        user: str = "page",
+    ) -> None:
         self._items: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self.shown = False  # whether the page has its last word, or is gone
-        threading.Thread(target=self._pump, args=(rag, question, history, sources), daemon=True, name="ask").start()
+        events = rag.stream(question, history, sources, user)
+        threading.Thread(target=self._pump, args=(events,), daemon=True, name="ask").start()
 
     def stop(self) -> None:
         """The stream is closed at its next event, which ends the model's work; `take` returns at once."""
@@ -50,9 +61,8 @@ class Run:
     def stopped(self) -> bool:
         return self._stopped.is_set()
 
-    def _pump(self, rag: Streams, question: str, history: Sequence[Message], sources: Sequence[str]) -> None:
+    def _pump(self, events: Iterator[Event]) -> None:
         try:
-            events = rag.stream(question, history, sources)
             for event in events:
                 if self._stopped.is_set():
                     break

@@ -49,7 +49,7 @@
 
   const reindex = async (source) => {
     tell(source, say("queued"));
-    const [taken, job] = await call("POST", "/v1/documents/reindex", { sources: [source] });
+    const [taken, job] = await call("POST", `/v1/documents/again?source=${encodeURIComponent(source)}`);
     if (!taken) return tell(source, job.detail, true);
     await follow(job, ([file]) => tell(source, statusOf(file), file.status === "failed"));
     await changed();

@@ -110,7 +110,7 @@
 
   const parameter = (name) => new URLSearchParams(location.search).get(name) ?? "";
   const wanted = () => parameter("c");
-  const view = () => parameter("view") || "ask";
+  const view = () => parameter("v") || "ask";
   const address = (changes) => {
     const all = new URLSearchParams(location.search);
     Object.entries(changes).forEach(([name, value]) => (value ? all.set(name, value) : all.delete(name)));
@@ -127,7 +127,7 @@
   };
   const turnTo = (name) => {
     if (name === view()) return;
-    history.pushState(null, "", address({ view: name === "ask" ? "" : name }));
+    history.pushState(null, "", address({ v: name === "ask" ? "" : name }));
     showView();
     scrollTo(0, 0);
   };
@@ -143,7 +143,7 @@
 
   const answering = () => document.querySelector('#fn-current [aria-busy="true"]');
   const go = (conversation) => {
-    if (!answering()) history.pushState(null, "", address({ c: conversation, view: "" }));
+    if (!answering()) history.pushState(null, "", address({ c: conversation, v: "" }));
     press("fn-reopen"); // while an answer is written the server says to wait for it
   };
 

@@ -52,13 +52,16 @@ class Span:
     number: int
 
 
-def render_turn(turn: Turn, number: int, *, waited_s: float = 0) -> str:
-    """The question and its answer. `number` counts the turns from 1; `waited_s` since the question was sent."""
+def render_turn(turn: Turn, number: int, *, waited_s: float = 0, place: int = 0) -> str:
+    """The question and its answer. `number` counts the turns from 1; `waited_s` since the question was sent.
+
+    `place`: in the queue before the model, from 1; 0: not in it.
+    """
     busy = "false" if turn.over else "true"
     return (
         f'<article class="fn-turn" id="fn-t{number}" aria-label="Question {number}">'
         f'<h2 class="fn-question" dir="auto">{esc(turn.question)}</h2>{_only(turn)}{_understood(turn)}'
-        f'<div aria-live="polite" aria-busy="{busy}">{_body(turn, number, waited_s)}</div>{_tools(turn, number)}</article>'
+        f'<div aria-live="polite" aria-busy="{busy}">{_body(turn, number, waited_s, place)}</div>{_tools(turn, number)}</article>'
     )
 
 
@@ -135,7 +138,7 @@ def _understood(turn: Turn) -> str:
     return f'<p class="fn-understood" dir="auto">Understood as: {esc(standalone)}</p>'
 
 
-def _body(turn: Turn, number: int, waited_s: float) -> str:
+def _body(turn: Turn, number: int, waited_s: float, place: int) -> str:
     if turn.failure is not None:
         return _failure(turn.failure)
     if turn.answer is not None:
@@ -146,11 +149,14 @@ def _body(turn: Turn, number: int, waited_s: float) -> str:
         return _draft(turn.text) + f'<p class="fn-status">{_stopped(turn)}</p>'
     if turn.text:
         return _draft(turn.text)
-    return _waiting(turn, waited_s)
+    return _waiting(turn, waited_s, place)
 
 
-def _waiting(turn: Turn, waited_s: float) -> str:
+def _waiting(turn: Turn, waited_s: float, place: int) -> str:
     doing = "Searching the documents" if turn.passages is None else f"Reading {count(len(turn.passages), 'passage')}"
+    if place:
+        before = "Next in line" if place == 1 else f"Number {place} in line"
+        doing = f"{before}: the model is answering others"
     clock = f" · {waited_s:.0f} s" if waited_s >= 1 else ""
     return f'<p class="fn-waiting">{doing}<span class="fn-dots" aria-hidden="true"></span>{clock}</p>'
 

@@ -53,11 +53,6 @@ class RemoveRequest(BaseModel):
     sources: list[Text]
 
 
-class ReindexRequest(BaseModel):
-    model_config = STRICT
-    sources: list[Text] = Field(min_length=1)
-
-
 @dataclass(frozen=True, slots=True)
 class JobFile:
     """One file of a job. `name` is what its sender called it, `path` where it lies.
@@ -235,19 +230,19 @@ def routes(opened: Callable[[], Rag]) -> APIRouter:
         return {"removed": source}
 
     @router.post(
-        "/v1/documents/reindex",
-        summary="Reads the files of documents again, changed or not, as a job",
+        "/v1/documents/again",
+        summary="Reads the files of documents again, changed or not",
         dependencies=[needs("write")],
         status_code=202,
         responses=documented(422, 429),
     )
-    def reindex(body: ReindexRequest) -> Response:
+    def again(source: Annotated[list[Text], Query(min_length=1, description="may be repeated")]) -> JSONResponse:
         jobs.check_room()
         rag = opened()
-        files = {d.path: d.source for d in stored_of(rag, body.sources)}
+        files = {d.path: d.source for d in stored_of(rag, source)}
         job = jobs.start(
-            [JobFile(source, path) for path, source in files.items()],
-            lambda *told: (read_again(rag, body.sources, *told), rag.documents()),
+            [JobFile(name, path) for path, name in files.items()],
+            lambda *told: (read_again(rag, source, *told), rag.documents()),
         )
         return JSONResponse(job.as_dict(), 202, {"Location": f"/v1/jobs/{job.id}"})
 
