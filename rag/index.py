@@ -325,7 +325,8 @@ class Index:
         )
         for id_, source, title, start, end, text, sentences, heading, *rest, numbers, vectors in rows:
             spans = tuple(starmap(Sentence, np.frombuffer(sentences, "<i4").reshape(-1, 2).tolist()))
-            passage = Passage(source, title, start, end, text, spans, _decoded(heading), *rest, _decoded(numbers))
+            fields = (*rest, _decoded(numbers))
+            passage = Passage(source, title, start, end, text, spans, _decoded(heading), *fields)
             matrix = np.frombuffer(vectors, "<f2").reshape(len(spans) + 1, -1).astype(np.float32)
             yield id_, passage, matrix
 
