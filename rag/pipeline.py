@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from pathlib import Path
 from threading import Lock
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from rag.chunking import plain
 from rag.config import Settings
 from rag.diagnosis import Diagnosis, Journey, diagnose, holds_words, locate
 from rag.errors import EmptyIndexError, InputError, InUseError, LoadError, ModelError, StoreError
-from rag.index import CANDIDATES, Index, Stored, import_store
+from rag.index import CANDIDATES, Entry, Index, Stored, import_store
 from rag.loading import Found, Skipped, detect_question_language, missing, parse, read, settled, sha256, walk
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
@@ -96,6 +97,18 @@ class Progress:
     done: int
     total: int
     path: str
+
+
+FileStage = Literal["reading", "embedding", "storing", "stored"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileProgress:
+    """How far one file is. `passages` of it are concerned; a file of several parts or documents goes round again."""
+
+    path: str
+    stage: FileStage
+    passages: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,19 +248,22 @@ class Rag:
         prune: bool = False,
         only: Set[Path] | None = None,
         dry: bool = False,
+        again: bool = False,
         progress: Callable[[Progress], None] = lambda _: None,
+        file_progress: Callable[[FileProgress], None] = lambda _: None,
     ) -> IngestReport:
         """Brings files and folders into the index; what has not changed is left alone. An outdated index is rebuilt first.
 
         `prune` removes documents under `paths` whose files are gone. A bad file is reported and the rest goes on.
         `only`: of what lies under `paths`, nothing but these files, and what is in these folders, is looked at.
-        `dry`: says what would be done, and does nothing. A file that has moved is not embedded again.
+        `dry`: says what would be done, and does nothing. `again`: what has not changed is read and stored anew as well.
+        A file that has moved is not embedded again. `file_progress` is called from several threads.
         Raises InputError for a path that does not exist, StoreError, ModelError; what was stored before then stands.
         """
         if not dry:
             self.rebuild(progress)
         with self._ingesting:
-            return _Ingest(self, progress, dry=dry).run(paths, prune, only)
+            return _Ingest(self, progress, file_progress, dry=dry, again=again).run(paths, prune, only)
 
     def documents(self) -> list[Stored]:
         return self.index.documents()
@@ -710,8 +726,16 @@ class _Ingest:
     batches, one stores the batch before. What is unchanged, new or gone is decided in the first.
     """
 
-    def __init__(self, rag: Rag, progress: Callable[[Progress], None], *, dry: bool) -> None:
-        self.rag, self.progress, self.dry = rag, progress, dry
+    def __init__(
+        self,
+        rag: Rag,
+        progress: Callable[[Progress], None],
+        file_progress: Callable[[FileProgress], None],
+        *,
+        dry: bool,
+        again: bool,
+    ) -> None:
+        self.rag, self.progress, self.file_progress, self.dry, self.again = rag, progress, file_progress, dry, again
         self.by_sha256: dict[str, Stored] = {}
         self.before: dict[str, str] = {}  # source -> stored source that has the same or nearly the same text
         self.by_path: dict[str, list[Stored]] = {}
@@ -781,9 +805,22 @@ class _Ingest:
         self.batch, self.gone, self.waiting = [], [], []
         if not batch and not gone:
             return
+        self._tell(batch, "embedding")
         entries = [] if self.dry or not batch else embedded(batch, self.rag.embedder, self._known(batch))
         self._stored()
-        self.storing = self.store.submit(self.rag.index.replace, entries, [] if self.dry else gone), waiting
+        self._tell(batch, "storing")
+        self.storing = self.store.submit(self._store, batch, entries, [] if self.dry else gone), waiting
+
+    def _store(self, batch: Sequence[Draft], entries: Sequence[Entry], gone: Sequence[str]) -> None:
+        self.rag.index.replace(entries, gone)
+        self._tell(batch, "stored")
+
+    def _tell(self, batch: Sequence[Draft], stage: FileStage) -> None:
+        passages: dict[str, int] = {}
+        for draft in batch:
+            passages[draft.path] = passages.get(draft.path, 0) + len(draft.passages)
+        for path, count in passages.items():
+            self.file_progress(FileProgress(path, stage, count))
 
     def _known(self, batch: Sequence[Draft]) -> dict[str, NDArray[np.float32]]:
         """The vectors of the documents that these change, move or copy: only what is new is embedded."""
@@ -801,9 +838,10 @@ class _Ingest:
 
     def _file(self, found: Found) -> Iterator[tuple[str, Draft] | _Gone]:
         known = self.by_path.get(str(found.path), [])
+        self.file_progress(FileProgress(str(found.path), "reading"))
         try:
             data = read(found)
-            if [k.sha256 for k in known] == [sha256(data)]:
+            if not self.again and [k.sha256 for k in known] == [sha256(data)]:
                 self.outcome["unchanged"].append(known[0].source)
                 return
             aside: list[Skipped] = []  # of the members of an archive
@@ -821,7 +859,7 @@ class _Ingest:
         if gone := tuple(k.source for k in known if k.source not in kept):
             yield _Gone(gone)
         for document in documents:
-            if not self._changed(document, found):
+            if not self.again and not self._changed(document, found):
                 self.outcome["unchanged"].append(document.source)
                 continue
             if old := self.by_source.get(document.source) or self.by_sha256.get(document.sha256):

@@ -79,6 +79,7 @@ def run(
             documents=lambda: opening.wait().documents() if opening.ready else None,
             examples=SAMPLE_QUESTIONS,
             offered=lambda: _holds(opening, sample),
+            megabytes=settings.max_file_mb,
         )
         say(f"Footnote is at {address} (models are loading; Ctrl-C stops it)")
         server = _server(app, opening)

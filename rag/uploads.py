@@ -11,14 +11,14 @@ import secrets
 import shutil
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from rag.errors import DiskFullError, LoadError, StoreError
-from rag.index import FULL_CODES
-from rag.loading import ARCHIVE, READERS
-from rag.pipeline import Failure, IngestReport, Progress, Rag
+from rag.errors import DiskFullError, InputError, LoadError, StoreError
+from rag.index import FULL_CODES, Stored
+from rag.loading import ARCHIVE, READERS, missing
+from rag.pipeline import Failure, FileProgress, IngestReport, Progress, Rag
 from rag.readers.common import OLE
 
 FOLDER = "uploads"  # in RAG_HOME
@@ -27,6 +27,7 @@ HEAD_BYTES, BLOCK_BYTES = 4096, 1 << 20
 INCOMING, PENDING = ".incoming-", ".pending-"
 PACKED = (ARCHIVE, ".docx", ".epub", ".pptx", ".xlsx")
 PDF, ZIP = b"%PDF-", (b"PK\x03\x04", b"PK\x05\x06")
+FILE_GONE = "Its file is not where it was; what was read of it stays."
 WIDE = (b"\xff\xfe", b"\xfe\xff")  # text in two bytes a character, which may be zero
 
 
@@ -93,9 +94,14 @@ def same_content(rag: Rag, file: BinaryIO) -> str | None:
     return next((d.source for d in rag.documents() if d.sha256 == digest.hexdigest()), None)
 
 
-def bring_in(rag: Rag, paths: Sequence[Path], progress: Callable[[Progress], None] = lambda _: None) -> IngestReport:
+def bring_in(
+    rag: Rag,
+    paths: Sequence[Path],
+    progress: Callable[[Progress], None] = lambda _: None,
+    file_progress: Callable[[FileProgress], None] = lambda _: None,
+) -> IngestReport:
     """Indexes kept files. One that cannot be read is not kept, unless an earlier one of its name is indexed."""
-    report = rag.ingest(paths, progress=progress)
+    report = rag.ingest(paths, progress=progress, file_progress=file_progress)
     known = {d.path for d in rag.documents()}
     for path in paths:
         (path.parent / f"{PENDING}{path.name}").unlink(missing_ok=True)
@@ -104,12 +110,39 @@ def bring_in(rag: Rag, paths: Sequence[Path], progress: Callable[[Progress], Non
     return replace(report, failed=_named(report.failed), skipped=_named(report.skipped))
 
 
-def read_again(rag: Rag, paths: Sequence[Path], progress: Callable[[Progress], None] = lambda _: None) -> IngestReport:
-    """Takes in what has changed in the files of documents; one that is gone is told, and its document stays."""
-    here = [path for path in paths if path.exists()]
-    gone = [Failure(path.name, "Its file is not where it was.") for path in paths if path not in here]
-    report = rag.ingest(here, progress=progress) if here else IngestReport()
-    return replace(report, failed=(*_named(report.failed), *gone), skipped=_named(report.skipped))
+def read_again(
+    rag: Rag,
+    sources: Sequence[str],
+    progress: Callable[[Progress], None] = lambda _: None,
+    file_progress: Callable[[FileProgress], None] = lambda _: None,
+) -> IngestReport:
+    """Reads and indexes the files of documents anew, changed or not. What is stored of a file that is gone stays.
+
+    Raises InputError for a source that is not indexed, and as `Rag.ingest`.
+    """
+    wanted = stored_of(rag, sources)
+    gone = {d.source: Path(d.path) for d in wanted if missing(Path(d.path))}
+    report = IngestReport(failed=tuple(Failure(source, FILE_GONE) for source in gone))
+    by_root: dict[Path, set[Path]] = {}  # what is to be walked for which files
+    for path, root in ((Path(d.path), Path(d.root)) for d in wanted if d.source not in gone):
+        by_root.setdefault(path if path.parent == root else root, set()).add(path)
+    for root, only in by_root.items():
+        more = rag.ingest([root], only=only, again=True, progress=progress, file_progress=file_progress)
+        report = joined(report, replace(more, failed=_named(more.failed), skipped=_named(more.skipped)))
+    return report
+
+
+def stored_of(rag: Rag, sources: Sequence[str]) -> list[Stored]:
+    """Raises InputError for a source that is not indexed."""
+    known = {d.source: d for d in rag.documents()}
+    for source in sources:
+        if source not in known:
+            raise InputError(f"No document {source!r}. `rag documents` lists them.", "sources")
+    return [known[source] for source in dict.fromkeys(sources)]
+
+
+def joined(a: IngestReport, b: IngestReport) -> IngestReport:
+    return IngestReport(**{f.name: getattr(a, f.name) + getattr(b, f.name) for f in fields(IngestReport)})
 
 
 def forget(rag: Rag, sources: Sequence[str]) -> None:

@@ -88,6 +88,32 @@ def test_without_waiting_a_job_tells_how_far_it_is(
     problem(client.get("/v1/jobs/none"), 404)
 
 
+def test_a_job_tells_of_each_of_its_files(client: TestClient, rag: Rag) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("one.txt", "The first buoy is red.")
+        archive.writestr("bad.pdf", "no pdf")
+    parts = [
+        part("dir/good.txt"),
+        part("a.exe", b"MZ"),
+        part("broken.pdf", b"%PDF-1.7"),
+        part("b.zip", packed.getvalue()),
+    ]
+    job = client.post("/v1/documents?wait=true", files=[*parts, part("again.txt")]).json()
+    good, exe, broken, zipped, again = job["files"]
+    assert good == {"name": "dir/good.txt", "status": "stored", "passages": 1, "reason": None, "sources": ["good.txt"]}
+    assert (exe["status"], exe["reason"]) == ("failed", "Cannot take 'a.exe': no reader for .exe.")
+    assert (broken["status"], broken["passages"]) == ("failed", 0)
+    assert "damaged PDF" in broken["reason"]
+    assert (zipped["status"], zipped["sources"]) == ("stored", ["b.zip/one.txt"])
+    assert "bad.pdf" in zipped["reason"]
+    assert (again["status"], again["sources"]) == (
+        "stored",
+        ["again.txt"],
+    )  # the same bytes in one upload: not known yet
+    assert job["total"] == 4
+
+
 def test_a_bad_file_is_named_and_the_others_go_in(client: TestClient, rag: Rag) -> None:
     report = upload(
         client,
@@ -139,14 +165,21 @@ def test_the_file_of_a_document_is_read_again(client: TestClient, rag: Rag, corp
         deadline = time.monotonic() + 30
         while (job := client.get(path).json())["status"] not in ("done", "failed") and time.monotonic() < deadline:
             time.sleep(0.02)
+        assert [f["name"] for f in job["files"]] == list(sources)
         report: dict[str, Any] = job["report"]
         return report
 
+    upload(client, part("ferry.txt"))
     (corpus / "mill.txt").write_text("The mill at Lindal burnt down in 1902.", encoding="utf-8")
-    report = again("mill.txt", "lighthouse.md")
-    assert (report["updated"], report["unchanged"]) == (["mill.txt"], ["lighthouse.md"])
+    assert sorted(again("mill.txt", "ferry.txt", "lighthouse.md")["updated"]) == [
+        "ferry.txt",
+        "lighthouse.md",
+        "mill.txt",
+    ]
+    assert rag.text("mill.txt") == "The mill at Lindal burnt down in 1902."
     (corpus / "mill.txt").unlink()
-    assert again("mill.txt")["failed"] == [{"path": "mill.txt", "reason": "Its file is not where it was."}]
+    gone = [{"path": "mill.txt", "reason": "Its file is not where it was; what was read of it stays."}]
+    assert again("mill.txt")["failed"] == gone
     assert "mill.txt" in [d.source for d in rag.documents()]
     problem(client.post("/v1/documents/again", params={"source": "none.md"}), 422)
 

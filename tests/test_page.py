@@ -325,7 +325,9 @@ def test_stop_ends_the_models_work_and_the_next_question_is_answered(page: Page,
     rag.closed.clear()
     ask(page, "endless")
     expect(page.locator(".fn-draft")).to_contain_text("word word")
-    expect(page.locator("#fn-clear")).to_be_disabled()
+    page.get_by_role("link", name="New conversation").click()
+    expect(page.get_by_role("alert")).to_contain_text("An answer is still being written.")
+    assert "?c=" in page.url
     page.locator("#fn-stop").click()
     expect(page.locator("#fn-t1 .fn-status")).to_have_text("Stopped. What stands above was not checked.")
     assert rag.closed.wait(20)
@@ -381,12 +383,12 @@ def test_a_follow_up_sends_the_chat_as_plain_text_and_shows_how_it_was_understoo
     ]
 
 
-def test_clear_starts_over_and_brings_the_examples_back(page: Page, rag: ScriptedRag) -> None:
+def test_a_new_conversation_starts_over_and_brings_the_examples_back(page: Page, rag: ScriptedRag) -> None:
     example = page.get_by_role("button", name="How many queens?")
     example.click()
     page.locator("#fn-t1 .fn-meta").wait_for()
     expect(example).to_be_hidden()
-    page.locator("#fn-clear").click()
+    page.get_by_role("link", name="New conversation").click()
     expect(page.locator(".fn-turn")).to_have_count(0)
     expect(page.locator(".fn-card")).to_have_count(0)
     expect(example).to_be_visible()

@@ -1,40 +1,54 @@
-"""The list of the documents as HTML."""
+"""The list of documents, read back with a parser."""
 
 from rag.index import Stored
 from rag.types import Flag
+from tests.test_ui_render import Node, Tree
 from ui.documents import SHOWN, render_documents
+from ui.words import WORDS
+
+WORDS_EN = WORDS["en"]
 
 
-def stored(source: str, *flags: Flag) -> Stored:
-    return Stored(source, "On bees", 3, 9, "0", f"/x/{source}", "/x", flags)
+def stored(source: str, title: str = "", flags: tuple[Flag, ...] = ()) -> Stored:
+    return Stored(source, title, 3, 10, "0" * 64, f"/x/{source}", "/x", flags)
 
 
-def shown(*documents: Stored, size: int | None = 1_234_567, may_write: bool = True) -> str:
-    return render_documents(documents, lambda _: size, may_write=may_write)
+def tree(documents: list[Stored] | None, sizes: list[int | None], *, writes: bool = True, search: str = "") -> Node:
+    html = render_documents(documents, sizes, WORDS_EN, writes=writes, search=search)
+    return Tree(f"<div>{html}</div>").open[0]
 
 
-def test_a_row_has_the_size_of_the_file_and_what_can_be_done() -> None:
-    html = shown(stored("bees.md"))
-    assert "1.2 MB" in html and "1 document, 3 passages" in html
-    assert html.count("<button") == 2
-    assert "file is gone" in shown(stored("bees.md"), size=None)
-    assert "999 B" in shown(stored("bees.md"), size=999) and "1.0 kB" in shown(stored("bees.md"), size=1000)
+def test_each_document_has_its_size_passages_and_flags() -> None:
+    flag = Flag("order", 0, 5, "<b>obey</b>")
+    found = tree([stored("a/<one>.md", "One"), stored("two.md", flags=(flag,))], [12_345, None])
+    assert found.one("caption").text == "What is indexed: 2 documents, 6 passages"
+    first, second = found.all("tr")[1:]
+    assert first.attributes["data-source"] == "a/<one>.md"
+    assert first.one("a").attributes["href"] == "/v1/documents/text?source=a%2F%3Cone%3E.md"
+    assert [cell.text for cell in first.all("td")[:3]] == ["12 kB", "3", "none"]
+    assert [cell.text for cell in second.all("td")[:2]] == ["file gone", "3"]
+    assert second.one("summary").text == "1 flag"
+    assert second.one("q").text == "<b>obey</b>"
+    assert [button.attributes["title"] for button in first.all("button")] == [
+        "Read the file of One again",
+        "Delete One",
+    ]
 
 
-def test_flags_are_counted_by_kind_and_quoted() -> None:
-    html = shown(
-        stored("a.md", Flag("order", 0, 3, "Obey <b>me</b>"), Flag("order", 4, 7, "Now"), Flag("hidden", 0, 0, "x"))
-    )
-    assert "speaks to a model (2), hidden text" in html
-    assert "<q>Obey &lt;b&gt;me&lt;/b&gt;</q>" in html
+def test_who_may_not_write_sees_no_buttons() -> None:
+    found = tree([stored("one.md")], [1], writes=False)
+    assert found.all("button") == []
+    assert found.one("table").attributes["data-writes"] == "false"
+    assert "a key of the scope write" in found.one("p").text
 
 
-def test_who_may_only_read_has_no_buttons() -> None:
-    html = shown(stored("bees.md"), may_write=False)
-    assert "<button" not in html and "data-read-only" in html
+def test_an_empty_list_says_why_it_is_empty() -> None:
+    assert tree(None, []).one("p").attributes["data-wait"] == "true"
+    assert tree([], []).text == "Nothing is indexed yet."
+    assert tree([], [], search="x").text == "No document has these words in its name or title."
 
 
-def test_an_index_that_is_opened_or_empty_says_so_and_a_long_one_is_cut() -> None:
-    assert "data-wait" in render_documents(None, lambda _: 0)
-    assert "Nothing is indexed yet" in shown()
-    assert "and 2 more documents" in shown(*[stored(f"{n}.md") for n in range(SHOWN + 2)])
+def test_of_very_many_documents_the_rest_is_counted() -> None:
+    found = tree([stored(f"{n}.md") for n in range(SHOWN + 5)], [1] * SHOWN)
+    assert len(found.all("tr")) == SHOWN + 1
+    assert found.all("p")[0].text == "and 5 more: search for them"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from rag.errors import InputError, LoadError
-from rag.pipeline import Rag
-from rag.uploads import bring_in, check_content, forget, keep, resume, safe_name, same_content
+from rag.pipeline import FileProgress, Rag
+from rag.uploads import FILE_GONE, bring_in, check_content, forget, keep, read_again, resume, safe_name, same_content
 from tests.fakes import fake_rag
 
 NOTE = b"The ferry to Orrin leaves at nine."
@@ -133,3 +133,29 @@ def test_what_a_killed_server_had_taken_is_indexed_at_its_next_start(tmp_path: P
         assert [d.source for d in rag.documents()] == ["new.txt", "note.txt"]
         assert resume(rag).as_dict() == resume(rag).as_dict()
     assert sorted(p.name for p in folder.iterdir()) == ["new.txt", "note.txt"]
+
+
+def test_what_is_read_again_keeps_its_name_and_one_whose_file_is_gone_its_text(rag: Rag, corpus: Path) -> None:
+    (corpus / "inner").mkdir()
+    (corpus / "inner" / "mill.txt").write_text("The other mill ground oats.")
+    rag.ingest([corpus])
+    before = [d.source for d in rag.documents()]
+    (corpus / "lighthouse.md").unlink()
+    report = read_again(rag, before)
+    assert sorted(report.updated) == ["inner/mill.txt", "mill.txt"]
+    assert [(f.path, f.reason) for f in report.failed] == [("lighthouse.md", FILE_GONE)]
+    assert [d.source for d in rag.documents()] == before
+    with pytest.raises(InputError, match="none"):
+        read_again(rag, ["none"])
+
+
+def test_each_file_is_told_of_on_its_way(rag: Rag, tmp_path: Path) -> None:
+    told: list[FileProgress] = []
+    path = keep(tmp_path / "home", "ferry.txt", BytesIO(NOTE), MEGABYTE)
+    bring_in(rag, [path], file_progress=told.append)
+    assert [(p.path, p.stage, p.passages) for p in told] == [
+        (str(path), "reading", 0),
+        (str(path), "embedding", 1),
+        (str(path), "storing", 1),
+        (str(path), "stored", 1),
+    ]

@@ -20,9 +20,10 @@ from rag.index import Stored
 from rag.keys import allows
 from rag.types import Waiting
 from ui.asking import Run, Streams, advance, history_of, problem_with
-from ui.documents import PLACE, render_documents
+from ui.documents import SHOWN, render_documents, render_documents_view
 from ui.render import esc, render_key, render_notice, render_sources, render_turn
 from ui.side import render_conversations, render_pick
+from ui.words import WORDS, Words
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -34,20 +35,15 @@ SAMPLE_QUESTIONS = (
     "¿Qué productos llevó México a Cuba en dos barcos?",
     "What did Kamala Harris and López Obrador sign?",
 )
-SCRIPTS = ("page.js", "documents.js")
 TICK_S = 0.25  # longest time without a look at the stop button
 STILL_ANSWERING = "An answer is still being written. Wait for it, or stop it, and ask again."
 NO_SOURCE = "No source is checked. Check at least one of those at the side."
 UNKNOWN_HERE = "This conversation is not kept here: it was deleted, or belongs to another browser."
 NOT_KEPT = "This answer could not be kept."
-HEADER = (
-    '<header class="fn-header"><h1>Footnote</h1><p>Ask your documents. Every sentence of an answer carries '
-    "a footnote to the exact words that support it, or you are told that the documents do not say.</p>"
-    '<nav class="fn-views" aria-label="Views"><a class="fn-view" href="/" data-view="">Ask</a>'
-    '<a class="fn-view" href="/?v=documents" data-view="documents">Documents</a></nav></header>'
-)
+VIEWS = ("ask", "documents")
 SIDE = (
-    '<details class="fn-drawer" open><summary>Conversations and sources</summary><nav aria-label="Conversations"><a class="fn-new" href="/">New conversation</a>'
+    '<a class="fn-new" href="/">New conversation</a>'
+    '<details class="fn-drawer" open><summary>Conversations and sources</summary><nav aria-label="Conversations">'
     '<input type="search" id="fn-search" placeholder="Search conversations" aria-label="Search conversations" '
     'autocomplete="off"><div id="fn-conversations" aria-live="polite"></div></nav>'
     '<section aria-label="Sources to ask"><h3>Ask only</h3><div id="fn-pick"></div></section></details>'
@@ -58,6 +54,9 @@ EDITING = (
     '<button type="button" class="fn-keep">Keep them</button></p>'
 )
 WANTED = "() => [new URLSearchParams(location.search).get('c') ?? '', null]"
+
+HERE = Path(__file__).parent
+SCRIPTS = ("page.js", "documents.js")
 
 log = logging.getLogger(__name__)
 
@@ -82,11 +81,17 @@ def read_sent(text: str) -> Sent:
 
 
 def build(
-    rag: Streams, kept: Conversations, *, examples: Sequence[str] = (), offered: Callable[[], bool] = lambda: True
+    rag: Streams,
+    kept: Conversations,
+    words: Words,
+    *,
+    examples: Sequence[str] = (),
+    offered: Callable[[], bool] = lambda: True,
+    megabytes: int = 100,
 ) -> "gr.Blocks":
     """The page's parts and what happens between them. Style, script and theme come in with `mount`.
 
-    `offered` is asked at each visit whether the examples fit what is indexed.
+    `offered` is asked at each visit whether the examples fit what is indexed. `megabytes`: of the largest file taken.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read by gradio when it is imported
     os.environ.setdefault("MPLBACKEND", "agg")  # gradio asks matplotlib, which would look for a screen
@@ -99,7 +104,8 @@ def build(
         key = gr.State("")  # of the open conversation; empty: none is kept yet
         sent = gr.Textbox(visible="hidden")  # page.js fills it as a question is sent
         opened = gr.HTML(elem_id="fn-opened", apply_default_css=False)  # tells page.js the key
-        gr.HTML(HEADER, elem_id="fn-top", apply_default_css=False)
+        gr.HTML(_header(words), elem_id="fn-top", apply_default_css=False)
+        gr.HTML(render_documents_view(words, megabytes), elem_id="fn-documents", apply_default_css=False)
         with gr.Row(elem_id="fn-main"):
             with gr.Column(elem_id="fn-side"):
                 gr.HTML(SIDE, apply_default_css=False)
@@ -129,12 +135,9 @@ def build(
                     )
                     send = gr.Button("Ask", variant="primary", elem_id="fn-send")
                     stop = gr.Button("Stop", variant="stop", visible=False, elem_id="fn-stop")
-                    clear = gr.Button("New", variant="secondary", elem_id="fn-clear")
                 # pressed by page.js
                 again = gr.Button("Ask again", visible="hidden", elem_id="fn-again")
                 reopen = gr.Button("Open", visible="hidden", elem_id="fn-reopen")
-
-        gr.HTML(PLACE, elem_id="fn-desk", apply_default_css=False)
 
         def ask(
             question: str,
@@ -172,7 +175,6 @@ def build(
                     example_list: gr.Column(visible=False),
                     send: gr.Button(visible=False),
                     stop: gr.Button(visible=True),
-                    clear: gr.Button(interactive=False),
                 }
                 while not turn.over:
                     searched = turn.passages
@@ -188,7 +190,7 @@ def build(
                         update[current_sources] = render_sources(turn, number)
                     if turn.over:  # with the last words, so that whoever reads them can ask on
                         keep.put(turn)
-                        update |= {turns: (*turns_before, turn), run: None, clear: gr.Button(interactive=True)}
+                        update |= {turns: (*turns_before, turn), run: None}
                         update |= {key: keep.key, opened: _key(keep.key)}
                         update |= {send: gr.Button(visible=True), stop: gr.Button(visible=False)}
                         update |= {notice: render_notice(keep.problem)} if keep.problem else {}
@@ -242,7 +244,7 @@ def build(
 
         asks = [sent, turns, run, key]
         chat = [past, past_sources, current, current_sources, turns, key, opened, notice, example_list]
-        shown = [*chat, run, box, send, stop, clear]
+        shown = [*chat, run, box, send, stop]
         # `multiple`: with `once` the browser drops a question that is sent before the last answer's event has ended.
         asking: dict[str, Any] = {"outputs": shown, "show_progress": "hidden", "concurrency_limit": None}
         asking |= {"trigger_mode": "multiple", "api_visibility": "private"}
@@ -250,7 +252,6 @@ def build(
         opening: dict[str, Any] = {"js": WANTED, **quick}
         blocks.load(open_kept, [sent, run], chat, **opening)
         reopen.click(open_kept, [sent, run], chat, **opening)
-        clear.click(open_kept, [sent, run], chat, js="() => ['', null]", **quick)
         with_sent = "(question, sent, ...rest) => [question, window.footnote.sent(), ...rest]"
         gr.on([send.click, box.submit], ask, [box, *asks], js=with_sent, **asking)
         for button, example in zip(buttons, examples, strict=True):
@@ -276,10 +277,22 @@ class _Keeping:
             self.problem = f"{NOT_KEPT} {error}"
 
 
-def script(path: Path) -> str:
-    """A file that holds one function, as an expression."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.startswith("//"))
+def _header(words: Words) -> str:
+    links = "".join(
+        f'<a href="/{"" if view == "ask" else f"?v={view}"}" data-view="{view}">{words(f"view.{view}")}</a>'
+        for view in VIEWS
+    )
+    return (
+        f'<header class="fn-header"><h1>Footnote</h1><p>{words("tagline")}</p>'
+        f'<nav class="fn-views" aria-label="{words("views")}">{links}</nav></header>'
+    )
+
+
+def _script(words: Words) -> str:
+    """The scripts as the one function that Gradio calls: page.js is given the words and hands on what the others share."""
+    page, *others = ((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    rest = "".join(f"({other})(page);\n" for other in others)
+    return f"() => {{\nconst page = ({page})({json.dumps(words.for_scripts())});\n{rest}}}"
 
 
 def _key(key: str) -> str:
@@ -294,6 +307,7 @@ def mount(
     documents: Callable[[], Sequence[Stored] | None] = lambda: None,
     examples: Sequence[str] = (),
     offered: Callable[[], bool] = lambda: True,
+    megabytes: int = 100,
 ) -> "FastAPI":
     """The chat window at "/" of `app`. Call it last: it answers every path that no route before it takes.
 
@@ -301,7 +315,8 @@ def mount(
     """
     # Gradio's first event imports it, on the thread that serves everybody.
     threading.Thread(target=importlib.import_module, args=("matplotlib",), daemon=True).start()
-    blocks = build(rag, kept, examples=examples, offered=offered)
+    words = WORDS["en"]
+    blocks = build(rag, kept, words, examples=examples, offered=offered, megabytes=megabytes)
     import gradio as gr
     from fastapi import Request
     from fastapi.responses import HTMLResponse
@@ -312,15 +327,20 @@ def mount(
     def pick() -> HTMLResponse:
         return HTMLResponse(render_pick(documents()))
 
-    def stored(request: Request) -> HTMLResponse:
-        may_write = allows(caller_of(request).scope, "write")
-        return HTMLResponse(render_documents(documents(), size_of, may_write=may_write))
+    def stored(request: Request, search: str = "") -> HTMLResponse:
+        found = documents()
+        if found is not None and search.strip():
+            found = [
+                d for d in found if all(word in f"{d.source} {d.title}".lower() for word in search.lower().split())
+            ]
+        sizes = [size_of(d.path) for d in (found or ())[:SHOWN]]
+        writes = allows(caller_of(request).scope, "write")
+        return HTMLResponse(render_documents(found, sizes, words, writes=writes, search=search.strip()))
 
-    for name, part in (("conversations", conversations), ("pick", pick), ("documents", stored)):
-        app.get(f"/page/{name}", include_in_schema=False)(part)
+    for part in (conversations, pick, stored):
+        app.get(f"/page/{part.__name__}", include_in_schema=False)(part)
     app.add_middleware(Readers)
-    here = Path(__file__).parent
-    style = (here / "style.css").read_text(encoding="utf-8")
+    style = (HERE / "style.css").read_text(encoding="utf-8")
     # plain strings, since a font object of gradio's would load a font
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
         body_background_fill="#fbfaf6",
@@ -334,7 +354,7 @@ def mount(
         path="/",
         theme=theme,
         head=f"{ICON}<style>{style}</style>",  # `css=` would rewrite the selectors
-        js=f"() => {{ {' '.join(f'({script(here / name)})();' for name in SCRIPTS)} }}",
+        js=_script(words),
         footer_links=[],
         run_history=False,
         enable_monitoring=False,

@@ -1,187 +1,250 @@
-// The view of the documents: what is stored, and what is on its way there. Loaded once, after page.js.
-() => {
-  const uploads = () => document.getElementById("fn-uploads");
-  const view = () => new URLSearchParams(location.search).get("v") ?? "";
-
-  // -- which view the address names ----------------------------------------------------------------------------------
-
-  const show = () => {
-    document.documentElement.dataset.view = view();
-    document.querySelectorAll(".fn-view").forEach((link) => {
-      link.toggleAttribute("aria-current", link.dataset.view === view());
-    });
-    if (view() === "documents") list();
+// The documents view: files are sent in batches, each a job that is asked how far it is; what is indexed stands below.
+// Names and reasons are text, never markup.
+({ say, call, fill, view, turnTo, shownViews, listSources }) => {
+  const BATCH_FILES = 20;
+  const BATCH_BYTES = 32_000_000;
+  const OPEN_JOBS = 3;
+  const POLL_MS = 500;
+  const REACHED = { sending: 0.05, queued: 0.3, reading: 0.4, embedding: 0.6, storing: 0.85 };
+  const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+  const element = (tag, className, text = "") => {
+    const made = document.createElement(tag);
+    made.className = className;
+    made.textContent = text;
+    return made;
   };
 
-  const turnTo = (name) => {
-    const address = new URL(location.href);
-    name ? address.searchParams.set("v", name) : address.searchParams.delete("v");
-    history.pushState(null, "", address);
-    show();
+  // -- what is indexed -----------------------------------------------------------------------------------------------
+
+  const told = new Map(); // source -> what stands in its row until it is asked for again
+  const row = (source) => document.querySelector(`#fn-stored tr[data-source="${CSS.escape(source)}"]`);
+  const tell = (source, text, failed = false) => {
+    told.set(source, [text, failed]);
+    const line = row(source)?.querySelector(".fn-row-told");
+    if (!line) return;
+    line.textContent = text;
+    line.classList.toggle("fn-bad", failed);
   };
-
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest?.(".fn-view");
-    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    turnTo(link.dataset.view);
-  });
-  addEventListener("popstate", show);
-
-  // -- what is stored ------------------------------------------------------------------------------------------------
-
   const list = async () => {
-    await window.footnote.fill("fn-stored", "/page/documents");
+    const search = document.getElementById("fn-search-documents")?.value ?? "";
+    await fill("fn-stored", `/page/stored?search=${encodeURIComponent(search)}`);
+    told.forEach(([text, failed], source) => tell(source, text, failed));
+    const shown = document.querySelector("#fn-stored [data-writes]");
+    document.getElementById("fn-drop").hidden = shown?.dataset.writes !== "true";
     if (document.querySelector("#fn-stored [data-wait]")) setTimeout(list, 1500);
   };
-  const changed = () => Promise.all([list(), window.footnote.listSources()]);
+  shownViews.documents = list;
+  const changed = () => Promise.all([list(), listSources()]);
 
-  const problem = async (answer) => (await answer.json().catch(() => ({}))).detail ?? `The server said ${answer.status}.`;
-  const unreachable = { ok: false, status: 0, json: async () => ({ detail: "The server does not answer." }) };
-  const call = (path, options) => fetch(path, options).catch(() => unreachable);
+  const remove = async (source, title) => {
+    if (!confirm(say("delete_document", { title }))) return;
+    const [gone, said] = await call("DELETE", `/v1/documents?source=${encodeURIComponent(source)}`);
+    if (!gone) return tell(source, said.detail, true);
+    told.delete(source);
+    const after = row(source)?.nextElementSibling?.dataset.source;
+    await changed();
+    document.getElementById("fn-documents-told").textContent = say("deleted", { title });
+    (row(after ?? "")?.querySelector("[data-do=delete]") ?? document.getElementById("fn-documents-title")).focus();
+  };
 
-  document.addEventListener("click", async (event) => {
-    const button = event.target.closest?.("#fn-stored [data-do]");
-    if (!button) return;
-    const { source, title } = button.closest("tr").dataset;
-    const rows = () => [...document.querySelectorAll("#fn-stored tr[data-source]")];
-    const row = () => rows().find((one) => one.dataset.source === source);
-    const tell = (text) => row() && (row().querySelector(".fn-told").textContent = text);
-    const query = `source=${encodeURIComponent(source)}`;
-    if (button.dataset.do === "remove") {
-      if (!confirm(`Take "${title}" out of the index?`)) return;
-      const answer = await call(`/v1/documents?${query}`, { method: "DELETE" });
-      if (!answer.ok) return tell(await problem(answer));
-      const at = rows().indexOf(row());
-      await changed();
-      rows()[Math.min(at, rows().length - 1)]?.querySelector("button")?.focus(); // the keyboard goes on where it was
-    } else {
-      const answer = await call(`/v1/documents/again?${query}`, { method: "POST" });
-      if (!answer.ok) return tell(await problem(answer));
-      let said = "";
-      await followed(await answer.json(), (text) => tell((said = text)));
-      await changed();
-      tell(said);
-    }
-  });
+  const reindex = async (source) => {
+    tell(source, say("queued"));
+    const [taken, job] = await call("POST", `/v1/documents/again?source=${encodeURIComponent(source)}`);
+    if (!taken) return tell(source, job.detail, true);
+    await follow(job, ([file]) => tell(source, statusOf(file), file.status === "failed"));
+    await changed();
+  };
 
-  // -- what is on its way --------------------------------------------------------------------------------------------
+  // -- uploads -------------------------------------------------------------------------------------------------------
 
-  const row = (name) => {
-    const item = document.createElement("li");
-    const label = document.createElement("span");
+  const queue = []; // of batches
+  const batches = new Set(); // under way
+  const files = []; // {file, name, line, status}, as they are shown
+
+  const statusOf = ({ status, passages, sources, reason }) => {
+    if (status === "failed") return reason ?? say("failed");
+    const text = say(status === "stored" ? `stored.${passages === 1 ? "one" : "many"}` : status, { n: passages, source: sources?.[0] });
+    return reason ? `${text}. ${reason}` : text;
+  };
+
+  const show = (entry, { status, passages, sources, reason }, part = 0) => {
+    entry.status = status;
+    entry.line.dataset.status = status;
+    entry.line.querySelector(".fn-up-status").textContent = statusOf({ status, passages, sources, reason });
+    const bar = entry.line.querySelector("progress");
+    bar.hidden = !(status in REACHED);
+    bar.value = (REACHED[status] ?? 1) + (status === "sending" ? 0.25 * part : 0);
+    entry.line.querySelector("[data-do=send-again]").hidden = status !== "failed" || !entry.retry;
+    const total = files.length;
+    const through = files.filter((other) => !(other.status in REACHED)).length;
+    document.querySelector("#fn-uploads [role=status]").textContent = say("uploaded", { n: through, total });
+  };
+
+  const enlist = (file, name) => {
+    const line = element("li", "fn-up");
     const bar = document.createElement("progress");
-    const told = document.createElement("span");
-    label.textContent = label.title = name;
-    label.dir = "auto";
-    bar.max = 1;
     bar.setAttribute("aria-label", name);
-    told.className = "fn-told";
-    told.textContent = "waits";
-    item.append(label, bar, told);
-    uploads().append(item);
-    const say = (text, state = "", share) => {
-      told.textContent = text;
-      item.toggleAttribute("data-state", state !== "");
-      if (state) item.dataset.state = state;
-      share === undefined ? bar.removeAttribute("value") : (bar.value = share);
-      bar.hidden = state !== "";
-    };
-    bar.value = 0;
-    return say;
+    const again = element("button", "", say("again"));
+    again.type = "button";
+    again.dataset.do = "send-again";
+    const named = element("span", "fn-up-name", name);
+    named.dir = "auto";
+    line.append(named, bar, element("span", "fn-up-status"), again);
+    const entry = { file, name, line, status: "queued", retry: false };
+    again.addEventListener("click", () => send([entry]));
+    files.push(entry);
+    return entry;
   };
 
-  // A job until its end; says what became of it.
-  const followed = async (job, say) => {
-    while (job.status === "queued" || job.status === "running") {
-      say(job.status === "queued" ? "waits for its turn" : "is read and embedded");
-      await new Promise((later) => setTimeout(later, 300));
-      const answer = await call(`/v1/jobs/${job.id}`);
-      if (!answer.ok) return say(await problem(answer), "failed");
-      job = await answer.json();
+  const send = (entries) => {
+    entries.forEach((entry) => show(entry, { status: "sending" }));
+    let batch = [];
+    let bytes = 0;
+    entries.forEach((entry) => {
+      if (batch.length && (batch.length === BATCH_FILES || bytes + entry.file.size > BATCH_BYTES)) {
+        queue.push(batch);
+        [batch, bytes] = [[], 0];
+      }
+      batch.push(entry);
+      bytes += entry.file.size;
+    });
+    if (batch.length) queue.push(batch);
+    pump();
+  };
+
+  const pump = () => {
+    while (queue.length && batches.size < OPEN_JOBS) {
+      const batch = queue.shift();
+      batches.add(batch);
+      bring(batch).finally(() => {
+        batches.delete(batch);
+        pump();
+      });
     }
-    if (job.error) return say(job.error.detail, "failed");
-    const { added, updated, unchanged, removed, failed, skipped } = job.report;
-    const counts = [["new", added], ["changed", updated], ["known already", unchanged], ["gone", removed]];
-    const done = counts.filter(([, some]) => some.length).map(([word, some]) => (some.length === 1 ? word : `${some.length} ${word}`));
-    const bad = [...failed, ...skipped].map((f) => f.reason);
-    say([...done, ...bad.slice(0, 3), ...(bad.length > 3 ? [`and ${bad.length - 3} more`] : [])].join(" · "), bad.length ? "failed" : "done");
   };
 
-  const send = (file, name, say) =>
-    new Promise((sent) => {
+  const failed = (batch, reason, retry) =>
+    batch.forEach((entry) => {
+      entry.retry = retry;
+      show(entry, { status: "failed", reason });
+    });
+
+  const bring = async (batch) => {
+    const [status, said, wait_s] = await post(batch);
+    if (status === 429) {
+      batch.forEach((entry) => (entry.line.querySelector(".fn-up-status").textContent = say("later")));
+      await sleep(1000 * (wait_s || 5));
+      return bring(batch);
+    }
+    if (status === 415 && batch.length > 1) {
+      queue.unshift(...batch.map((entry) => [entry])); // none could be taken: each has its own reason
+      return;
+    }
+    if (status !== 202) return failed(batch, said.detail ?? say("no_answer"), status !== 415 && status !== 413);
+    await follow(said, (states) => states.forEach((state, i) => show(batch[i], state)));
+    await changed();
+  };
+
+  // fetch does not tell how much of a body has gone
+  const post = (batch) =>
+    new Promise((done) => {
       const form = new FormData();
-      form.append("files", file, name);
-      const request = new XMLHttpRequest(); // fetch does not tell how much has been sent
+      batch.forEach(({ file, name }) => form.append("files", file, name));
+      const request = new XMLHttpRequest();
       request.open("POST", "/v1/documents");
       request.responseType = "json";
-      request.upload.onprogress = (e) => e.lengthComputable && say("is sent", "", e.loaded / e.total);
-      request.onload = () => sent(request);
-      request.onerror = () => sent({ status: 0 });
+      request.upload.onprogress = ({ loaded, total }) =>
+        batch.forEach((entry) => show(entry, { status: "sending" }, total ? loaded / total : 0));
+      request.onload = () =>
+        done([request.status, request.response ?? {}, Number(request.getResponseHeader("Retry-After"))]);
+      request.onerror = () => done([0, {}, 0]);
       request.send(form);
     });
 
-  const bring = async (file, name, say) => {
-    let answer = await send(file, name, say);
-    while (answer.status === 429) {
-      say("waits: others are before");
-      await new Promise((later) => setTimeout(later, 1000 * (Number(answer.getResponseHeader("Retry-After")) || 5)));
-      answer = await send(file, name, say);
+  const follow = async (job, tellFiles) => {
+    tellFiles(job.files);
+    while (job.status !== "done" && job.status !== "failed") {
+      await sleep(POLL_MS);
+      const [found, said, wait_s] = await call("GET", `/v1/jobs/${job.id}`);
+      if (found) tellFiles((job = said).files);
+      else if (wait_s) await sleep(1000 * wait_s);
+      else return tellFiles(job.files.map((file) => ({ ...file, status: "failed", reason: said.detail })));
     }
-    if (answer.status !== 202) return say(answer.response?.detail ?? "The server does not answer.", "failed");
-    await followed(answer.response, say);
   };
 
-  let last = Promise.resolve(); // one after the other: the first are there early
-  const take = (files) => {
-    files.map(([file, name]) => [file, name, row(name)]).forEach(([file, name, say]) => {
-      last = last.then(() => bring(file, name, say)).then(changed, changed);
-    });
+  // Of a folder the names keep their way, since files of the same name are told apart by it: "notes - 2024 - a.md"
+  const named = (path) => path.split("/").filter(Boolean).join(" - ");
+  const visible = (path) => !path.split("/").some((part) => part.startsWith("."));
+  const take = (found) => {
+    const taken = found.filter(([, path]) => visible(path));
+    if (!taken.length) return;
+    const entries = taken.map(([file, path]) => enlist(file, named(path)));
+    const box = document.getElementById("fn-uploads");
+    box.hidden = false;
+    box.querySelector("ul").append(...entries.map((entry) => entry.line));
+    send(entries);
   };
 
-  // A folder's files by their path, in which a dash stands for the slash: the server takes names, not paths.
-  const named = (file, path) => [file, (path || file.name).replace(/^\/+/, "").replaceAll("/", "-")];
-  const inside = async (entry) => {
-    if (entry.isFile) {
-      const file = await new Promise((found, failed) => entry.file(found, failed));
-      return file.name.startsWith(".") ? [] : [named(file, entry.fullPath)];
-    }
+  const within = async (entry) => {
+    if (entry instanceof File) return [[entry, entry.name]];
+    if (entry.isFile) return [[await new Promise((done, stop) => entry.file(done, stop)), entry.fullPath.slice(1)]];
     const reader = entry.createReader();
-    const files = [];
+    const found = [];
     for (;;) {
-      const some = await new Promise((found, failed) => reader.readEntries(found, failed)); // a hundred at a time
-      if (!some.length) return files;
-      for (const one of some) files.push(...(await inside(one)));
+      const some = await new Promise((done, stop) => reader.readEntries(done, stop)); // a hundred at a time
+      if (!some.length) return found;
+      for (const one of some) found.push(...(await within(one)));
     }
   };
 
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest?.("[data-choose]");
-    if (button) document.getElementById(button.dataset.choose).click();
+  const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
+  document.addEventListener("dragover", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    document.documentElement.toggleAttribute("data-dragging", true);
   });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) document.documentElement.toggleAttribute("data-dragging", false);
+  });
+  document.addEventListener("drop", async (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    document.documentElement.toggleAttribute("data-dragging", false);
+    const items = [...event.dataTransfer.items].filter((item) => item.kind === "file");
+    const entries = items.map((item) => item.webkitGetAsEntry() ?? item.getAsFile()); // now: they are gone after a wait
+    turnTo("documents");
+    await list();
+    if (document.getElementById("fn-drop").hidden) return; // who may only read is told so
+    take((await Promise.all(entries.map(within))).flat());
+  });
+
   document.addEventListener("change", (event) => {
-    if (!event.target.matches?.("#fn-files, #fn-folder")) return;
-    take([...event.target.files].filter((f) => !f.name.startsWith(".")).map((f) => named(f, f.webkitRelativePath)));
+    if (event.target.id !== "fn-files" && event.target.id !== "fn-folder") return;
+    take([...event.target.files].map((file) => [file, file.webkitRelativePath || file.name]));
     event.target.value = "";
   });
-  const over = (event) => event.dataTransfer?.types.includes("Files") && view() === "documents" && document.getElementById("fn-drop");
-  document.addEventListener("dragover", (event) => {
-    const place = over(event);
-    if (!place) return;
-    event.preventDefault();
-    place.classList.add("fn-over");
+  document.addEventListener("click", (event) => {
+    const choice = event.target.closest?.("[data-choose]")?.dataset.choose;
+    if (choice) document.getElementById(choice === "files" ? "fn-files" : "fn-folder").click();
+    const tool = event.target.closest?.("#fn-documents [data-do]");
+    const line = tool?.closest("tr");
+    if (tool?.dataset.do === "delete") remove(line.dataset.source, line.querySelector("a").textContent);
+    if (tool?.dataset.do === "reindex") reindex(line.dataset.source);
+    if (tool?.dataset.do === "clear-uploads") {
+      const open = files.filter((entry) => entry.status in REACHED);
+      files.filter((entry) => !open.includes(entry)).forEach((entry) => entry.line.remove());
+      files.splice(0, files.length, ...open);
+      document.getElementById("fn-uploads").hidden = !open.length;
+    }
   });
-  document.addEventListener("dragleave", (event) => event.relatedTarget || document.getElementById("fn-drop")?.classList.remove("fn-over"));
-  document.addEventListener("drop", async (event) => {
-    const place = over(event);
-    if (!place) return;
-    event.preventDefault();
-    place.classList.remove("fn-over");
-    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-    const files = (await Promise.all(entries.map(inside))).flat();
-    take(files.length ? files : [...event.dataTransfer.files].map((f) => named(f, "")));
+  let typing = 0;
+  document.addEventListener("input", (event) => {
+    if (event.target.id !== "fn-search-documents") return;
+    clearTimeout(typing);
+    typing = setTimeout(list, 200);
   });
-
-  const begin = () => (document.getElementById("fn-stored") ? show() : setTimeout(begin, 30));
-  begin();
+  addEventListener("focus", () => view() === "documents" && list());
+  addEventListener("beforeunload", (event) => {
+    if (files.some((entry) => entry.status === "sending")) event.preventDefault();
+  });
 }

@@ -1,86 +1,88 @@
-"""The view of the documents -> HTML, pure: what is stored, and what in it speaks to a model instead of its reader."""
+"""The documents view -> HTML, pure: where files are brought in, and what is indexed. Uploads are shown by documents.js."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from rag.index import Stored
-from rag.screening import FLAGS
-from ui.render import count, esc
+from rag.types import Flag
+from ui.render import esc
+from ui.words import Words
 
-SHOWN = 1000  # documents that the list shows one by one
-QUOTED = 3  # flags of a document that are quoted
-PLACE = (
-    '<section class="fn-documents" aria-label="Documents"><h2>Documents</h2>'
-    '<div id="fn-drop"><p>Drop files, folders or zip archives here, or '
-    '<button type="button" data-choose="fn-files">choose files</button> '
-    '<button type="button" data-choose="fn-folder">choose a folder</button></p>'
-    "<small>PDF, Word, PowerPoint, Excel, text, Markdown, web pages, books, notebooks, mail, JSON, CSV, and archives of them</small>"
-    '<input type="file" id="fn-files" multiple hidden><input type="file" id="fn-folder" webkitdirectory hidden></div>'
-    '<ul id="fn-uploads" aria-label="Uploads" aria-live="polite"></ul><div id="fn-stored"></div></section>'
-)
+SHOWN = 300  # documents that the list shows; the others are searched for
+
+
+def render_documents_view(words: Words, megabytes: int) -> str:
+    """The frame, filled and shown by documents.js. `megabytes`: of the largest file that is taken."""
+    return (
+        f'<section class="fn-view" aria-labelledby="fn-documents-title"><h2 id="fn-documents-title" tabindex="-1">'
+        f'{words("view.documents")}</h2><div id="fn-drop" hidden><p>{words("drop")} '
+        f'<button type="button" data-choose="files">{words("choose_files")}</button> '
+        f'<button type="button" data-choose="folder">{words("choose_folder")}</button></p>'
+        f'<p class="fn-small">{words("taken", megabytes=megabytes)}</p>'
+        '<input type="file" id="fn-files" multiple hidden><input type="file" id="fn-folder" webkitdirectory hidden></div>'
+        f'<section id="fn-uploads" aria-label="{words("uploads")}" hidden><header><h3>{words("uploads")}</h3>'
+        f'<p role="status"></p><button type="button" data-do="clear-uploads">{words("clear_uploads")}</button></header>'
+        f'<ul></ul></section><input type="search" id="fn-search-documents" placeholder="{words("search_documents")}" '
+        f'aria-label="{words("search_documents")}" autocomplete="off"><p id="fn-documents-told" role="status"></p>'
+        '<div id="fn-stored"></div></section>'
+    )
 
 
 def render_documents(
-    documents: Sequence[Stored] | None, size_of: Callable[[str], int | None], *, may_write: bool = True
+    documents: Sequence[Stored] | None, sizes: Sequence[int | None], words: Words, *, writes: bool, search: str = ""
 ) -> str:
-    """A row for each document. None: not known yet. `size_of`: of the file at a path, in bytes; None where it is gone."""
+    """The list. None: not known yet. `sizes` in bytes of the first SHOWN, None where a file is gone."""
     if documents is None:
-        return '<p class="fn-empty" data-wait="true">The index is being opened…</p>'
-    told = (
-        ""
-        if may_write
-        else '<p class="fn-empty" data-read-only="true">Your key may read, and not change documents.</p>'
-    )
+        return f'<p class="fn-empty" data-wait="true">{words("opening")}</p>'
+    may = "" if writes else f'<p class="fn-read-only">{words("read_only")}</p>'
     if not documents:
-        return f'{told}<p class="fn-empty">Nothing is indexed yet.</p>'
-    rows = "".join(_row(d, size_of(d.path), may_write) for d in documents[:SHOWN])
+        empty = words("no_document_found") if search else words("nothing_indexed")
+        return f'{may}<p class="fn-empty" data-writes="{str(writes).lower()}">{empty}</p>'
+    total = sum(document.passages for document in documents)
+    rows = "".join(_row(d, size, words, writes=writes) for d, size in zip(documents, sizes, strict=False))
     more = len(documents) - SHOWN
-    rest = (
-        f'<p class="fn-empty">and {count(more, "more document")}; <code>rag documents</code> lists all</p>'
-        if more > 0
-        else ""
-    )
-    passages = count(sum(d.passages for d in documents), "passage")
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Document", "Size", "Passages", "Flags"))
+    names = ("document", "size", "passages", "flags", *(("actions",) if writes else ()))
+    head = "".join(f'<th scope="col">{words(f"column.{name}")}</th>' for name in names)
     return (
-        f"{told}<table><caption>{count(len(documents), 'document')}, {passages}</caption>"
-        f'<thead><tr>{head}<th scope="col"><span class="fn-unseen">What can be done</span></th></tr></thead>'
-        f"<tbody>{rows}</tbody></table>{rest}"
+        f'{may}<table class="fn-documents" data-writes="{str(writes).lower()}"><caption>{words("indexed")}: '
+        f"{words.count('document', len(documents))}, {words.count('passage', total)}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        + (f'<p class="fn-empty">{words("more_documents", n=f"{more:,}")}</p>' if more > 0 else "")
     )
 
 
-def _row(d: Stored, size: int | None, may_write: bool) -> str:
+def _row(d: Stored, size: int | None, words: Words, *, writes: bool) -> str:
     title, source = esc(d.title or d.source), esc(d.source)
-    named = f'<a href="/v1/documents/text?{_query(d.source)}" target="_blank" dir="auto">{title}</a>'
-    held = "file is gone" if size is None else _bytes(size)
-    buttons = (
-        f'<button type="button" data-do="again" title="Read its file again" aria-label="Read {title} again">Read again</button>'
-        f'<button type="button" data-do="remove" aria-label="Delete {title}">Delete</button>'
-        if may_write
-        else ""
+    address = esc(f"/v1/documents/text?{urlencode({'source': d.source}, errors='replace')}")
+    actions = (
+        f'<td class="fn-acts"><button type="button" data-do="reindex" title="{esc(words("reindex_title", title=d.title or d.source))}">'
+        f'{words("reindex")}</button><button type="button" data-do="delete" '
+        f'title="{esc(words("delete_title", title=d.title or d.source))}">{words("delete")}</button></td>'
+    )
+    cells = (
+        ("size", _size(size) if size is not None else words("file_gone")),
+        ("passages", f"{d.passages:,}"),
+        ("flags", _flags(d.flags, words)),
     )
     return (
-        f'<tr data-source="{source}" data-title="{title}"><td>{named}<small dir="auto">{source}</small></td><td>{held}</td>'
-        f'<td>{d.passages:,}</td><td>{_flags(d)}</td><td>{buttons}<p class="fn-told" role="status"></p></td></tr>'
+        f'<tr data-source="{source}"><th scope="row"><a href="{address}" target="_blank" rel="noopener" dir="auto" '
+        f'title="{esc(words("text_title", source=d.source))}">{title}</a><code>{source}</code>'
+        f'<span class="fn-row-told" role="status"></span></th>'
+        + "".join(f'<td data-column="{words(f"column.{name}")}">{cell}</td>' for name, cell in cells)
+        + (actions if writes else "")
+        + "</tr>"
     )
 
 
-def _flags(d: Stored) -> str:
-    if not d.flags:
-        return ""
-    kinds = Counter(flag.kind for flag in d.flags)
-    said = ", ".join(f"{FLAGS[kind]}{f' ({n})' if n > 1 else ''}" for kind, n in kinds.items())
-    quotes = "".join(f"<li><q>{esc(flag.quote[:200])}</q></li>" for flag in d.flags[:QUOTED])
-    return f"<details><summary>{said}</summary><ul>{quotes}</ul></details>"
+def _flags(flags: Sequence[Flag], words: Words) -> str:
+    """A document that speaks to a model, or hides something from its reader, says so."""
+    if not flags:
+        return f'<span class="fn-none">{words("no_flags")}</span>'
+    items = "".join(f'<li>{words(f"flag.{flag.kind}")}: <q dir="auto">{esc(flag.quote)}</q></li>' for flag in flags)
+    return f"<details><summary>{words.count('flag', len(flags))}</summary><ul>{items}</ul></details>"
 
 
-def _bytes(size: int) -> str:
-    for unit, one in (("MB", 1_000_000), ("kB", 1_000)):
-        if size >= one:
-            return f"{size / one:,.1f} {unit}"
-    return f"{size} B"
-
-
-def _query(source: str) -> str:
-    return esc(urlencode({"source": source.encode("utf-8", "replace").decode()}))
+def _size(size: int) -> str:
+    if size < 1000:
+        return f"{size} B"
+    return f"{size / 1e3:.0f} kB" if size < 1e6 else f"{size / 1e6:.1f} MB"

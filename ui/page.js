@@ -1,5 +1,7 @@
-// Loaded once. Listeners stand on the document, since Gradio patches what lies below.
-() => {
+// Loaded once, with what it says in the page's language. Listeners stand on the document, since Gradio patches what
+// lies below. What the other scripts share is handed on at the end.
+(words) => {
+  const say = (key, values = {}) => words[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const show = (element, block) =>
     element.scrollIntoView({ block, behavior: calm.matches ? "auto" : "smooth" });
@@ -88,16 +90,47 @@
     setTimeout(() => show(turn, "start"), 50); // the earlier answers above it are laid out by then
   }).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["id"] });
 
-  // -- conversations: the address names the open one, so that each tab has its own and a reload finds it ------------
+  // -- the address names the open conversation and the view: each tab has its own, and a reload finds it -------------
 
   const press = (id) => document.getElementById(id)?.click();
   const fill = async (id, path) => {
     const box = document.getElementById(id);
-    if (!box) return;
+    if (!box) return false;
     const response = await fetch(path).catch(() => null);
     if (response?.ok) box.innerHTML = await response.text(); // rendered and escaped by the server
+    return Boolean(response?.ok);
   };
-  const wanted = () => new URLSearchParams(location.search).get("c") ?? "";
+  // [whether it went well, what was said, the seconds to wait where there were too many requests]
+  const call = (method, path, body) =>
+    fetch(path, { method, headers: body ? { "Content-Type": "application/json" } : {}, body: body && JSON.stringify(body) })
+      .then(
+        async (answer) => [answer.ok, await answer.json().catch(() => ({})), Number(answer.headers.get("Retry-After"))],
+        () => [false, { detail: say("no_answer") }, 0],
+      );
+
+  const parameter = (name) => new URLSearchParams(location.search).get(name) ?? "";
+  const wanted = () => parameter("c");
+  const view = () => parameter("v") || "ask";
+  const address = (changes) => {
+    const all = new URLSearchParams(location.search);
+    Object.entries(changes).forEach(([name, value]) => (value ? all.set(name, value) : all.delete(name)));
+    return all.size ? `/?${all}` : "/";
+  };
+
+  const shownViews = {}; // what a view does when it comes into sight
+  const showView = () => {
+    document.documentElement.dataset.view = view();
+    document.querySelectorAll(".fn-views a").forEach((link) => {
+      link.toggleAttribute("aria-current", link.dataset.view === view());
+    });
+    shownViews[view()]?.();
+  };
+  const turnTo = (name) => {
+    if (name === view()) return;
+    history.pushState(null, "", address({ v: name === "ask" ? "" : name }));
+    showView();
+    scrollTo(0, 0);
+  };
 
   const list = async () => {
     const search = document.getElementById("fn-search")?.value ?? "";
@@ -108,29 +141,33 @@
     });
   };
 
-  const go = (address) => {
-    history.pushState(null, "", address);
-    press("fn-reopen");
+  const answering = () => document.querySelector('#fn-current [aria-busy="true"]');
+  const go = (conversation) => {
+    if (!answering()) history.pushState(null, "", address({ c: conversation, v: "" }));
+    press("fn-reopen"); // while an answer is written the server says to wait for it
   };
 
   const forget = async (item) => {
     const title = item.querySelector(".fn-open").textContent;
     if (!confirm(`Delete "${title}"?`)) return;
-    await fetch(`/v1/conversations/${item.dataset.c}`, { method: "DELETE" });
-    item.dataset.c === wanted() ? go("/") : list();
+    await call("DELETE", `/v1/conversations/${item.dataset.c}`);
+    item.dataset.c === wanted() ? go("") : list();
   };
 
   document.addEventListener("click", (event) => {
-    const link = event.target.closest?.(".fn-open, .fn-new");
+    const link = event.target.closest?.(".fn-open, .fn-new, .fn-views a");
     if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
       event.preventDefault();
-      go(link.getAttribute("href"));
+      link.dataset.view ? turnTo(link.dataset.view) : go(link.closest("li")?.dataset.c);
     }
     const gone = event.target.closest?.(".fn-forget");
     if (gone) forget(gone.closest("li"));
     document.querySelectorAll(".fn-more[open]").forEach((menu) => menu.contains(event.target) || (menu.open = false));
   });
-  addEventListener("popstate", () => press("fn-reopen"));
+  addEventListener("popstate", () => {
+    showView();
+    if (wanted() !== open) press("fn-reopen");
+  });
   addEventListener("focus", list); // another tab may have changed it
   let typing = 0;
   document.addEventListener("input", (event) => {
@@ -166,11 +203,28 @@
     return found.length ? found : null;
   };
 
+  // Beside an answer its sources stay when they are deleted, and say so.
+  let known = null; // null: not all of them are
+  const markGone = (cards) =>
+    cards.forEach((card) => {
+      card.dataset.seen = "true";
+      const gone = known !== null && !known.has(card.dataset.source);
+      const note = card.querySelector(".fn-gone");
+      if (!gone) note?.remove();
+      if (!gone || note) return;
+      const said = document.createElement("p");
+      said.className = "fn-gone";
+      said.textContent = say("gone");
+      card.querySelector("header").append(said);
+    });
   const listSources = async () => {
     await fill("fn-pick", "/page/pick");
     const off = new Set(JSON.parse(sessionStorage.getItem("footnote-unchecked") ?? "[]"));
     boxes().forEach((box) => (box.checked = !off.has(box.dataset.source)));
     settle();
+    const partly = document.querySelector("#fn-pick :is([data-wait], [data-more])");
+    known = partly ? null : new Set(boxes().map((box) => box.dataset.source));
+    markGone(document.querySelectorAll(".fn-card"));
     if (document.querySelector("#fn-pick [data-wait]")) setTimeout(listSources, 1500);
   };
 
@@ -201,9 +255,7 @@
     editing(number);
   };
 
-  const post = (path, body) =>
-    fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })
-      .then(async (answer) => [answer.ok, await answer.json()], () => [false, { detail: "The server does not answer." }]);
+  const post = (path, body) => call("POST", path, body);
   const tell = (turn, text) => (turn.querySelector(".fn-told").textContent = text);
 
   const judge = async (tool, number, reason = "") => {
@@ -248,25 +300,32 @@
   document.addEventListener("click", (event) => event.target.closest?.(".fn-keep") && editing(0));
 
   window.footnote = {
-    fill,
-    listSources,
+    wanted,
     sent: () => JSON.stringify({ sources: picked(), replaces }),
   };
 
   // The page's parts come in one by one, and the server says which conversation stands open.
   let open = null;
   new MutationObserver(() => {
-    if (replaces && document.querySelector('#fn-current [aria-busy="true"]')) editing(0);
+    if (replaces && answering()) editing(0);
+    markGone(document.querySelectorAll(".fn-card:not([data-seen])"));
     const key = document.querySelector("#fn-opened data")?.value;
     if (key === undefined || key === open) return;
     open = key;
     editing(0);
-    if (key !== wanted()) history.replaceState(null, "", key ? `/?c=${key}` : "/");
+    if (key !== wanted()) history.replaceState(null, "", address({ c: key }));
     list();
   }).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["value"] });
   const wide = matchMedia("(min-width: 861px)"); // as in style.css
   const drawer = () => (document.querySelector(".fn-drawer").open = wide.matches);
   wide.addEventListener("change", drawer);
-  const begin = () => (document.getElementById("fn-pick") ? (drawer(), list(), listSources()) : setTimeout(begin, 30));
-  begin();
+  const begin = () => {
+    if (!document.getElementById("fn-pick")) return setTimeout(begin, 30);
+    drawer();
+    showView();
+    list();
+    listSources();
+  };
+  setTimeout(begin); // when the other scripts have said what their views do
+  return { say, call, fill, view, turnTo, shownViews, listSources };
 }

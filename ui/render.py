@@ -334,7 +334,7 @@ def _card(about: Passage | Citation, text: str, numbers: str, ranks: str) -> str
         f'<p class="{name}">{line}</p>' for name, line in (("fn-where", _where(about)), ("fn-by", by)) if line
     )
     return (
-        f'<article class="fn-card{" fn-cited" if numbers else ""}" tabindex="-1"><header>{numbers}'
+        f'<article class="fn-card{" fn-cited" if numbers else ""}" data-source="{esc(about.source)}" tabindex="-1"><header>{numbers}'
         f'<h4 dir="auto">{esc(about.title or about.source)}</h4>{lines}</header>'
         f'<blockquote dir="auto">{text}</blockquote>'
         f"<footer>{_join(f'<code>{esc(about.source)}</code>', ranks)}</footer></article>"

@@ -34,7 +34,11 @@ def render_pick(documents: Sequence[Stored] | None) -> str:
         return '<p class="fn-empty">Nothing is indexed yet.</p>'
     shown = documents[:PICKED_FROM]
     more = len(documents) - len(shown)
-    rest = f'<p class="fn-empty">and {count(more, "more source")}, asked only while all are checked</p>' if more else ""
+    rest = (
+        f'<p class="fn-empty" data-more="true">and {count(more, "more source")}, asked only while all are checked</p>'
+        if more
+        else ""
+    )
     return f'<ul class="fn-tree">{_branch(_tree(shown), "")}</ul>{rest}'
 
 

@@ -3,7 +3,7 @@
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,13 +22,15 @@ from rag.http.access import needs
 from rag.http.bodies import STRICT, Text
 from rag.http.problems import documented, problem_of
 from rag.http.streams import EventStream, Named, from_thread, lines
-from rag.pipeline import Failure, IngestReport, Progress, Rag
-from rag.uploads import bring_in, forget, keep, read_again, safe_name, same_content
+from rag.index import Stored
+from rag.pipeline import Failure, FileProgress, IngestReport, Progress, Rag
+from rag.uploads import bring_in, forget, joined, keep, read_again, safe_name, same_content, stored_of
 
 FILES = 200  # in one upload
 JOBS_WAITING = 20
 JOBS_REMEMBERED = 1000
 POLL_S = 0.05
+REASONS = 3  # told of one file, or of an upload of which nothing can be taken
 FORM = {
     "type": "object",
     "required": ["files"],
@@ -52,6 +54,25 @@ class RemoveRequest(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class JobFile:
+    """One file of a job. `name` is what its sender called it, `path` where it lies.
+
+    `passages` that are stored of it; `sources`: the documents that it became; `reason`: what failed, where something did.
+    """
+
+    name: str
+    path: str
+    status: Literal["queued", "reading", "embedding", "storing", "stored", "unchanged", "failed"] = "queued"
+    passages: int = 0
+    sources: tuple[str, ...] = ()
+    reason: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        names = ("name", "status", "passages", "reason")
+        return {name: getattr(self, name) for name in names} | {"sources": list(self.sources)}
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """Files on their way into the index."""
 
@@ -60,6 +81,7 @@ class Job:
     done: int = 0
     total: int = 0
     path: str = ""  # the file that is being read
+    files: tuple[JobFile, ...] = ()
     report: IngestReport | None = None
     error: RagError | None = None
 
@@ -69,8 +91,12 @@ class Job:
 
     def as_dict(self) -> dict[str, Any]:
         data = {name: getattr(self, name) for name in ("id", "status", "done", "total", "path")}
+        data |= {"files": [file.as_dict() for file in self.files]}
         report = self.report.as_dict() if self.report else None
         return data | {"report": report, "error": problem_of(self.error) if self.error else None}
+
+
+Work = Callable[[Callable[[Progress], None], Callable[[FileProgress], None]], tuple[IngestReport, list[Stored]]]
 
 
 class Jobs:
@@ -87,8 +113,10 @@ class Jobs:
         if waiting >= JOBS_WAITING:
             raise BusyError(f"{waiting} uploads are being indexed already. Send it again later.", 10)
 
-    def start(self, total: int, work: Callable[[Callable[[Progress], None]], IngestReport]) -> Job:
-        job = Job(secrets.token_hex(8), total=total)
+    def start(self, files: Sequence[JobFile], work: Work) -> Job:
+        """`work` gives the report, and what is indexed then."""
+        total = sum(file.status == "queued" for file in files)
+        job = Job(secrets.token_hex(8), total=total, files=tuple(files))
         with self._lock:
             self._jobs[job.id] = job
             while len(self._jobs) > JOBS_REMEMBERED:
@@ -104,18 +132,61 @@ class Jobs:
             await anyio.sleep(POLL_S)
         return self._jobs[id_]
 
-    def _run(self, id_: str, work: Callable[[Callable[[Progress], None]], IngestReport]) -> None:
+    def _run(self, id_: str, work: Work) -> None:
         try:
-            report = work(lambda p: self._change(id_, status="running", done=p.done, path=p.path))
-            self._change(id_, status="done", done=self._jobs[id_].total, path="", report=report)
+            report, stored = work(
+                lambda p: self._change(id_, lambda job: replace(job, status="running", done=p.done, path=p.path)),
+                lambda p: self._change(id_, lambda job: replace(job, files=tuple(_moved(f, p) for f in job.files))),
+            )
+            self._change(id_, lambda job: _done(job, report, stored))
         except Exception as error:
             told = error if isinstance(error, RagError) else RagError("An unexpected error; the log has it.")
             problem_of(error)  # writes to the log what nobody expected
-            self._change(id_, status="failed", path="", error=told)
+            self._change(id_, lambda job: _broken(job, told))
 
-    def _change(self, id_: str, **changes: Any) -> None:
+    def _change(self, id_: str, change: Callable[[Job], Job]) -> None:
         with self._lock:
-            self._jobs[id_] = replace(self._jobs[id_], **changes)
+            self._jobs[id_] = change(self._jobs[id_])
+
+
+def _moved(file: JobFile, p: FileProgress) -> JobFile:
+    if file.path != p.path:
+        return file
+    return replace(file, status=p.stage, passages=file.passages + (p.passages if p.stage == "stored" else 0))
+
+
+def _done(job: Job, report: IngestReport, stored: Sequence[Stored]) -> Job:
+    by_path: dict[str, list[Stored]] = {}
+    for document in stored:
+        by_path.setdefault(document.path, []).append(document)
+    files = tuple(_ended(file, report, by_path.get(file.path, [])) for file in job.files)
+    return replace(job, status="done", done=job.total, path="", files=files, report=report)
+
+
+def _ended(file: JobFile, report: IngestReport, stored: Sequence[Stored]) -> JobFile:
+    if file.status in ("unchanged", "failed"):
+        return file
+    names = {file.name, Path(file.path).name}
+    about = [
+        f
+        for f in (*report.failed, *report.skipped)
+        if f.path in names or f.path.startswith(tuple(f"{n}/" for n in names))
+    ]
+    reason = " ".join(f.reason for f in about[:REASONS]) or None
+    sources = tuple(document.source for document in stored)
+    if not sources or any(f.path in names for f in report.failed):
+        return replace(file, status="failed", sources=sources, reason=reason)
+    status: Literal["stored", "unchanged"] = "unchanged" if set(sources) <= set(report.unchanged) else "stored"
+    return replace(file, status=status, passages=sum(d.passages for d in stored), sources=sources, reason=reason)
+
+
+def _broken(job: Job, error: RagError) -> Job:
+    """What was stored before then stays."""
+    files = tuple(
+        f if f.status in ("stored", "unchanged", "failed") else replace(f, status="failed", reason=str(error))
+        for f in job.files
+    )
+    return replace(job, status="failed", path="", files=files, error=error)
 
 
 def routes(opened: Callable[[], Rag]) -> APIRouter:
@@ -158,6 +229,23 @@ def routes(opened: Callable[[], Rag]) -> APIRouter:
         forget(opened(), source)
         return {"removed": source}
 
+    @router.post(
+        "/v1/documents/again",
+        summary="Reads the files of documents again, changed or not",
+        dependencies=[needs("write")],
+        status_code=202,
+        responses=documented(422, 429),
+    )
+    def again(source: Annotated[list[Text], Query(min_length=1, description="may be repeated")]) -> JSONResponse:
+        jobs.check_room()
+        rag = opened()
+        files = {d.path: d.source for d in stored_of(rag, source)}
+        job = jobs.start(
+            [JobFile(name, path) for path, name in files.items()],
+            lambda *told: (read_again(rag, source, *told), rag.documents()),
+        )
+        return JSONResponse(job.as_dict(), 202, {"Location": f"/v1/jobs/{job.id}"})
+
     @router.get(
         "/v1/documents/text",
         summary="The text that every offset points into",
@@ -178,23 +266,6 @@ def routes(opened: Callable[[], Rag]) -> APIRouter:
         return {"removed": body.sources}
 
     @router.post(
-        "/v1/documents/again",
-        summary="Reads the files of documents again",
-        dependencies=[needs("write")],
-        status_code=202,
-        responses=documented(422, 429),
-    )
-    def again(source: Annotated[list[Text], Query(min_length=1, description="may be repeated")]) -> JSONResponse:
-        jobs.check_room()
-        rag = opened()
-        path_of = {d.source: Path(d.path) for d in rag.documents()}
-        if unknown := [s for s in source if s not in path_of]:
-            raise InputError(f"No document {unknown[0]!r}. `rag documents` lists them.", "source")
-        paths = list(dict.fromkeys(path_of[s] for s in source))
-        job = jobs.start(len(paths), lambda progress: read_again(rag, paths, progress))
-        return JSONResponse(job.as_dict(), 202, {"Location": f"/v1/jobs/{job.id}"})
-
-    @router.post(
         "/v1/ingest",
         summary="Brings files of this machine in, as events",
         dependencies=[needs("admin")],
@@ -213,29 +284,31 @@ def _take(opened: Callable[[], Rag], jobs: Jobs, form: FormData) -> Job:
     files = [value for name, value in form.multi_items() if name == "files" and isinstance(value, UploadFile)]
     if not files:
         raise InputError("Send one file or more, each as a part named `files`.", "files")
-    kept: dict[str, Path] = {}
-    same: list[str] = []
-    failed: list[Failure] = []
+    taken: list[JobFile] = []
+    paths: dict[str, Path] = {}
     for file in files:
         name = file.filename or ""
         try:
             if source := same_content(rag, file.file):
-                same.append(source)
+                taken.append(JobFile(name, "", "unchanged", sources=(source,)))
                 continue
-            if safe_name(name) in kept:
+            if safe_name(name) in paths:
                 raise LoadError(f"Cannot take {name!r} twice: two files of one upload have this name.")
             path = keep(rag.settings.home, name, file.file, rag.settings.max_file_mb * 1_000_000)
-            kept[path.name] = path
+            paths[path.name] = path
+            taken.append(JobFile(name, str(path)))
         except LoadError as error:
-            failed.append(Failure(name, str(error)))
-    if failed and not kept and not same:
-        raise HTTPException(415, " ".join(failure.reason for failure in failed[:3]))
+            taken.append(JobFile(name, "", "failed", reason=str(error)))
+    failed = [Failure(file.name, file.reason or "") for file in taken if file.status == "failed"]
+    if len(failed) == len(taken):
+        raise HTTPException(415, " ".join(failure.reason for failure in failed[:REASONS]))
+    same = (source for file in taken for source in file.sources)
     earlier = IngestReport(unchanged=tuple(same), failed=tuple(failed))
-    return jobs.start(len(kept), lambda progress: _joined(earlier, bring_in(rag, list(kept.values()), progress)))
 
+    def work(*told: Any) -> tuple[IngestReport, list[Stored]]:
+        return joined(earlier, bring_in(rag, list(paths.values()), *told)), rag.documents()
 
-def _joined(a: IngestReport, b: IngestReport) -> IngestReport:
-    return replace(b, unchanged=a.unchanged + b.unchanged, failed=a.failed + b.failed)
+    return jobs.start(taken, work)
 
 
 def _ingesting(opened: Callable[[], Rag], body: IngestRequest) -> AsyncGenerator[Named | Exception]:
