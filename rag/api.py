@@ -26,6 +26,7 @@ from rag.http.opening import Opening
 from rag.http.origin import LOOPBACK, SameOrigin
 from rag.http.pages import routes as page_routes
 from rag.http.problems import add_errors, documented
+from rag.http.spans import Spans
 from rag.http.streams import CLIENT_GONE, EventStream, Named, Streams, answer_of, answering, lines
 from rag.http.turns import Turns
 from rag.keys import Keys
@@ -74,6 +75,7 @@ def create_app(
     host: str = "127.0.0.1",
     keys: Keys | None = None,
     conversations: Conversations | None = None,
+    spans: Spans | None = None,
 ) -> FastAPI:
     """`token` is the running server's own key. `host` is where it is served: elsewhere than on loopback, and wherever
     there are `keys`, nobody gets in without one.
@@ -81,7 +83,8 @@ def create_app(
     opened: Callable[[], Rag] = rag.wait if isinstance(rag, Opening) else lambda: rag
     turns = Turns(rag)
     figures = Figures(turns.counts, lambda: None if _starting(rag) else opened().index.counts())
-    streams: Streams = Counted(turns, figures)
+    spans = spans or Spans()
+    streams: Streams = Counted(turns, figures, spans)
     mcp = mcp_server(_Inside(opened, streams))
     app = FastAPIOffline(  # its /docs page brings its own scripts: the plain one loads them from another host
         title="Footnote",
@@ -96,7 +99,7 @@ def create_app(
     app.add_middleware(BodyLimit)  # from the inside to the outside
     app.add_middleware(Access, keys=keys, token=token, open_=host in LOOPBACK)
     app.add_middleware(SameOrigin, host=host)
-    app.add_middleware(Observed, figures=figures)
+    app.add_middleware(Observed, figures=figures, spans=spans)
     add_errors(app)
     problems = documented(409, 422, 429, 502, 504)
 

@@ -25,6 +25,8 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -322,9 +324,9 @@ class Index:
             (json.dumps(list(ids)),),
         )
         for id_, source, title, start, end, text, sentences, heading, *rest, numbers, vectors in rows:
-            spans = tuple(Sentence(a, b) for a, b in np.frombuffer(sentences, "<i4").reshape(-1, 2).tolist())
-            fields = (*rest, tuple(json.loads(numbers)))
-            passage = Passage(source, title, start, end, text, spans, tuple(json.loads(heading)), *fields)
+            spans = tuple(starmap(Sentence, np.frombuffer(sentences, "<i4").reshape(-1, 2).tolist()))
+            fields = (*rest, _decoded(numbers))
+            passage = Passage(source, title, start, end, text, spans, _decoded(heading), *fields)
             matrix = np.frombuffer(vectors, "<f2").reshape(len(spans) + 1, -1).astype(np.float32)
             yield id_, passage, matrix
 
@@ -688,6 +690,12 @@ def _owner(folder: Path) -> str:
         return f"process {owner['pid']} ({owner['command']})"
     except (OSError, ValueError, KeyError):
         return "another process"
+
+
+@lru_cache(10_000)
+def _decoded(text: str) -> tuple[Any, ...]:
+    """A list in JSON: the same headings, and no rows, stand in row after row."""
+    return tuple(json.loads(text))
 
 
 def _field(language: str) -> str:

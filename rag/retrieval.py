@@ -41,8 +41,9 @@ READ = Weights(0.3, 0.3, 0.17, 0.23)  # the embedder reads the language of quest
 UNREAD = Weights(0.2, 0.2, 0.2, 0.4)  # both are in a language that it does not read: words tell more
 ACROSS = Weights(0.27, 0.27, 0.0, 0.46)  # two languages: only names, figures and cognates are shared, and stems are not
 SAME = 0.9  # share of all their words that near-duplicates have in common
-RESCORED = 60  # candidates whose sentences are read for coverage; the others keep what they have
 PREFIX = 5  # letters: founded and founding meet, and so do constitution and constitución
+STOP_PREFIXES = frozenset(word[:PREFIX] for word in STOP_WORDS)  # a stop word and another may begin alike
+RESCORED = 60  # candidates whose sentences are read for coverage; the others keep what they have
 
 
 def rank(
@@ -68,7 +69,7 @@ def rank(
         score = w.sentence * best + w.passage * float(near[0]) + w.lexical * candidate.lexical_score / best_lexical
         places_in = {"dense": candidate.dense_rank, "sentence": place, "lexical": candidate.lexical_rank}
         ranks = {name: value for name, value in places_in.items() if value is not None}
-        hits.append(Hit(candidate.passage, score, ranks, tuple(float(c) for c in near[1:])))
+        hits.append(Hit(candidate.passage, score, ranks, tuple(near[1:].tolist())))
         weights.append(w)
     order = sorted(range(len(hits)), key=lambda i: -hits[i].score)
     read = order[:RESCORED]
@@ -91,7 +92,7 @@ def coverage(query: str, passages: Sequence[Sequence[str]]) -> list[float]:
     Rarity is the inverse document frequency ln(1 + N / (1 + n)) among these passages.
     """
     asked = _keys(query)
-    held = [[asked & _keys(sentence) for sentence in sentences] for sentences in passages]
+    held = [[_held(asked, sentence) for sentence in sentences] for sentences in passages]
     found = Counter(key for sentences in held for key in frozenset[str]().union(*sentences))
     rarity = {key: float(np.log1p(len(passages) / (1 + found[key]))) for key in asked}
     total = sum(rarity.values()) or 1.0
@@ -122,6 +123,12 @@ def _alike(a: frozenset[str], b: frozenset[str]) -> bool:
 
 def _keys(text: str) -> frozenset[str]:
     return frozenset(word[:PREFIX] for word in words(text) if word not in STOP_WORDS)
+
+
+def _held(asked: frozenset[str], text: str) -> frozenset[str]:
+    """`asked & _keys(text)`: some thousand words are looked at in each search."""
+    found = asked.intersection([word[:PREFIX] for word in words(text)])
+    return found if found.isdisjoint(STOP_PREFIXES) else found & _keys(text)
 
 
 def _places(scores: Sequence[float]) -> list[int]:

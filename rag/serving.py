@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import secrets
 import signal
 import socket
@@ -19,6 +20,7 @@ from rag.conversations import FILE, Conversations
 from rag.errors import InputError, InUseError, RagError, StoreError
 from rag.http.observing import log_to
 from rag.http.origin import LOOPBACK
+from rag.http.spans import Spans, provider_of
 from rag.keys import Keys
 from rag.models.embedder import SentenceTransformerEmbedder
 from rag.pipeline import Progress, Rag
@@ -63,9 +65,11 @@ def run(
 
     opening = Opening(open_behind_the_page)
     failure: BaseException | None = None
+    tracing = None
     try:
         kept = Conversations(settings.home / FILE)
-        app = create_app(opening, token=token, host=host, keys=keys, conversations=kept)
+        spans = Spans(tracing := provider_of(os.environ))
+        app = create_app(opening, token=token, host=host, keys=keys, conversations=kept, spans=spans)
         from ui.app import SAMPLE_QUESTIONS, mount
 
         mount(
@@ -91,6 +95,8 @@ def run(
         page_is_up.set()
         embedder.close()  # ends an opening that is still under way
         opening.close()
+        if tracing:
+            tracing.shutdown()  # sends what is left
         lock.release()
     if failure:
         raise failure

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag.generation import count_tokens
 from rag.http.problems import problem_of, respond
+from rag.http.spans import Spans
 from rag.types import Done, Event
 from rag.types import Message as Turn
 
@@ -79,8 +80,8 @@ class Figures:
 class Counted:
     """Streams answers and counts them."""
 
-    def __init__(self, rag: Any, figures: Figures) -> None:
-        self.rag, self.figures = rag, figures
+    def __init__(self, rag: Any, figures: Figures, spans: Spans) -> None:
+        self.rag, self.figures, self.spans = rag, figures, spans
 
     def stream(
         self, question: str, history: Sequence[Turn] = (), sources: Sequence[str] = (), user: str = "page"
@@ -88,14 +89,15 @@ class Counted:
         for event in self.rag.stream(question, history, sources, user):
             if isinstance(event, Done):
                 self.figures.answered(event)
+                self.spans.answered(event.answer)
             yield event
 
 
 class Observed:
     """Outermost: every answer goes through here, the refusals of what stands inside as well."""
 
-    def __init__(self, app: ASGIApp, *, figures: Figures) -> None:
-        self.app, self.figures = app, figures
+    def __init__(self, app: ASGIApp, *, figures: Figures, spans: Spans) -> None:
+        self.app, self.figures, self.spans = app, figures, spans
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -103,6 +105,12 @@ class Observed:
             return
         given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         id_ = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        with self.spans.request(scope["method"], id_) as span:
+            status = await self._watched(scope, receive, send, id_)
+            span |= {"http.route": _route(scope), "http.response.status_code": status}
+
+    async def _watched(self, scope: Scope, receive: Receive, send: Send, id_: str) -> int:
+        """The status of the answer."""
         started, status = time.perf_counter(), 0
 
         async def sending(message: Message) -> None:
@@ -128,6 +136,7 @@ class Observed:
             caller = getattr(scope.get("caller"), "name", None)
             told = {"request": id_, "method": scope["method"], "path": scope["path"], "status": status}
             log.info("request", extra={"told": told | {"seconds": round(took, 4), "caller": caller}})
+        return status
 
 
 def _route(scope: Scope) -> str:

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, suppress
+from contextvars import copy_context
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -88,7 +89,8 @@ async def from_thread(work: Callable[[Callable[[T], None]], None]) -> AsyncGener
         finally:
             hand_over(None)
 
-    threading.Thread(target=run, daemon=True, name="api").start()
+    # in this context, so that what is measured there belongs to this request
+    threading.Thread(target=copy_context().run, args=(run,), daemon=True, name="api").start()
     try:
         while (item := await items.get()) is not None:
             yield item
