@@ -25,6 +25,7 @@ from rag.types import Answer, AnswerSentence, Citation, Delta, Done, Event, Hit,
 from tests.injections import INJECTIONS
 from tests.test_loading import pdf
 from ui.app import mount
+from ui.words import EN, ES
 
 pytestmark = pytest.mark.page
 expect.set_options(timeout=30_000)  # a busy machine is slow, and a failure is rare
@@ -460,6 +461,45 @@ def test_the_routes_of_the_app_stay_reachable_and_gradios_api_is_not_offered(pag
     assert page.request.get(f"{address}/health").json() == {"status": "ready"}
     assert page.request.get(f"{address}/gradio_api/info").json()["named_endpoints"] == {}
     assert page.locator("footer a, footer button").count() == 0
+
+
+# -- the language of the page ------------------------------------------------------------------------------------------
+
+SAID = """() => [...document.querySelectorAll("body *")].filter((e) => !e.closest("script, style")).flatMap((e) =>
+  [...[...e.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data),
+   ...["aria-label", "title", "placeholder", "alt"].map((name) => e.getAttribute(name) ?? "")]).map((text) => text.trim())"""
+
+
+def test_the_page_speaks_spanish_to_a_browser_that_asks_for_it_and_remembers_another_choice(
+    context: BrowserContext, address: str
+) -> None:
+    assert context.browser is not None
+    spanish = context.browser.new_context(locale="es-MX", viewport={"width": 390, "height": 844})
+    spanish.set_default_timeout(30_000)
+    page = spanish.new_page()
+    page.goto(address)
+    expect(page.locator("#fn-box textarea")).to_have_attribute("placeholder", "Pregunte a los documentos…")
+    assert page.evaluate("document.documentElement.lang") == "es"
+    asked(page, "How many queens?", ".fn-meta")
+    asked(page, "unknown", ".fn-refusal")
+    asked(page, "late failure", ".fn-failure")
+    expect(page.locator("#fn-t1 .fn-status")).to_have_text("Respondida: los documentos respaldan cada frase.")
+    expect(page.locator("#fn-t1 .fn-mark.fn-quoted")).to_contain_text("citada")
+    page.locator("#fn-t1").get_by_role("button", name="Útil", exact=True).click()
+    expect(page.locator("#fn-t1").get_by_role("status")).to_have_text("Gracias: guardado con esta respuesta.")
+    ask(page, " ")
+    expect(page.get_by_role("alert").last).to_have_text("Escriba primero una pregunta.")
+    english = {text for key, text in EN.items() if text != ES[key]}
+    assert english & set(page.evaluate(SAID)) == set()
+    page.get_by_role("link", name="Documentos").click()
+    expect(page.locator(".fn-documents caption")).to_contain_text("Lo que está indexado")
+    assert english & set(page.evaluate(SAID)) == set()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("button", name="English").click()
+    expect(page.locator(".fn-documents caption")).to_contain_text("What is indexed")
+    page.goto(address)
+    expect(page.locator("#fn-box textarea")).to_have_attribute("placeholder", "Ask the documents…")
+    spanish.close()
 
 
 # -- conversations and sources ---------------------------------------------------------------------------------------

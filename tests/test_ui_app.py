@@ -10,7 +10,8 @@ from rag.conversations import Turn
 from rag.errors import ModelError
 from rag.types import Answer, AnswerSentence, Delta, Done, Event, Message, Retrieved
 from ui.app import Sent, read_sent
-from ui.asking import UNEXPECTED, Run, advance, history_of, problem_with
+from ui.asking import Run, advance, history_of, problem_with
+from ui.words import ENGLISH
 
 ANSWER = Answer(
     question="How many queens?",
@@ -65,7 +66,7 @@ def test_a_turn_grows_with_its_events_and_ends_with_the_answer() -> None:
 
 def test_a_known_error_says_its_message_and_an_unknown_one_does_not(caplog: pytest.LogCaptureFixture) -> None:
     assert advance(Turn("Why?"), ModelError("The model died.")).failure == "The model died."
-    assert advance(Turn("Why?"), ValueError("secret")).failure == UNEXPECTED
+    assert advance(Turn("Why?"), ValueError("secret")).failure == ENGLISH("unexpected")
     assert "secret" in caplog.text
 
 

@@ -191,7 +191,7 @@ def test_the_standalone_question_is_shown_only_where_it_differs() -> None:
 
 def test_notes_model_and_timings_are_said() -> None:
     tree = turn_tree(answered(replace(ANSWER, notes=("No model is installed.",))))
-    assert tree.one(cls="fn-remark").text == "No model is installed."
+    assert tree.one(cls="fn-remark").text == "Note: No model is installed."
     assert tree.one(cls="fn-meta").text == "tiny · search 0.02 s · first word 1.4 s · whole answer 3.1 s"
 
 

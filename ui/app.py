@@ -6,10 +6,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rag.client import size_of
 from rag.conversations import Conversations, Turn
@@ -23,7 +26,7 @@ from ui.asking import Run, Streams, advance, history_of, problem_with
 from ui.documents import SHOWN, render_documents, render_documents_view
 from ui.render import esc, render_key, render_notice, render_sources, render_turn
 from ui.side import render_conversations, render_pick
-from ui.words import WORDS, Words
+from ui.words import NAMES, WORDS, Language, Words, language_of
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -36,23 +39,7 @@ SAMPLE_QUESTIONS = (
     "What did Kamala Harris and López Obrador sign?",
 )
 TICK_S = 0.25  # longest time without a look at the stop button
-STILL_ANSWERING = "An answer is still being written. Wait for it, or stop it, and ask again."
-NO_SOURCE = "No source is checked. Check at least one of those at the side."
-UNKNOWN_HERE = "This conversation is not kept here: it was deleted, or belongs to another browser."
-NOT_KEPT = "This answer could not be kept."
 VIEWS = ("ask", "documents")
-SIDE = (
-    '<a class="fn-new" href="/">New conversation</a>'
-    '<details class="fn-drawer" open><summary>Conversations and sources</summary><nav aria-label="Conversations">'
-    '<input type="search" id="fn-search" placeholder="Search conversations" aria-label="Search conversations" '
-    'autocomplete="off"><div id="fn-conversations" aria-live="polite"></div></nav>'
-    '<section aria-label="Sources to ask"><h3>Ask only</h3><div id="fn-pick"></div></section></details>'
-)
-
-EDITING = (
-    '<p class="fn-editing">Sending replaces the marked question and what follows it. '
-    '<button type="button" class="fn-keep">Keep them</button></p>'
-)
 WANTED = "() => [new URLSearchParams(location.search).get('c') ?? '', null]"
 
 HERE = Path(__file__).parent
@@ -108,24 +95,24 @@ def build(
         gr.HTML(render_documents_view(words, megabytes), elem_id="fn-documents", apply_default_css=False)
         with gr.Row(elem_id="fn-main"):
             with gr.Column(elem_id="fn-side"):
-                gr.HTML(SIDE, apply_default_css=False)
+                gr.HTML(_side(words), apply_default_css=False)
             with gr.Column(elem_id="fn-chat"):
                 past = gr.HTML(elem_id="fn-past", apply_default_css=False)
                 current = gr.HTML(elem_id="fn-current", apply_default_css=False)
                 with gr.Column(elem_id="fn-examples", visible=bool(examples)) as example_list:
-                    gr.HTML("<p>For instance:</p>", apply_default_css=False)
+                    gr.HTML(f"<p>{words('for_instance')}</p>", apply_default_css=False)
                     buttons = [gr.Button(example, elem_classes="fn-example") for example in examples]
             with gr.Column(elem_id="fn-sources"):
                 current_sources = gr.HTML(elem_id="fn-current-sources", apply_default_css=False)
                 past_sources = gr.HTML(elem_id="fn-past-sources", apply_default_css=False)
-                gr.HTML(render_key(), apply_default_css=False)
+                gr.HTML(render_key(words), apply_default_css=False)
             with gr.Column(elem_id="fn-composer"):
                 notice = gr.HTML(elem_id="fn-notice", apply_default_css=False)
-                gr.HTML(EDITING, apply_default_css=False)
+                gr.HTML(_editing(words), apply_default_css=False)
                 with gr.Row(elem_id="fn-line"):
                     box = gr.Textbox(
-                        placeholder="Ask the documents…",
-                        label="Question",
+                        placeholder=words("placeholder"),
+                        label=words("question"),
                         show_label=False,
                         container=False,
                         lines=1,
@@ -133,10 +120,10 @@ def build(
                         autofocus=True,
                         elem_id="fn-box",
                     )
-                    send = gr.Button("Ask", variant="primary", elem_id="fn-send")
-                    stop = gr.Button("Stop", variant="stop", visible=False, elem_id="fn-stop")
+                    send = gr.Button(words("ask"), variant="primary", elem_id="fn-send")
+                    stop = gr.Button(words("stop"), variant="stop", visible=False, elem_id="fn-stop")
                 # pressed by page.js
-                again = gr.Button("Ask again", visible="hidden", elem_id="fn-again")
+                again = gr.Button(words("do.again"), visible="hidden", elem_id="fn-again")
                 reopen = gr.Button("Open", visible="hidden", elem_id="fn-reopen")
 
         def ask(
@@ -148,8 +135,8 @@ def build(
             request: gr.Request,
         ) -> Iterator[dict[Any, Any]]:
             told = read_sent(sent_text)
-            problem = STILL_ANSWERING if before and not before.shown else problem_with(question)
-            if problem := problem or ("" if told.sources is not None else NO_SOURCE):
+            problem = words("still_answering") if before and not before.shown else problem_with(question, words)
+            if problem := problem or ("" if told.sources is not None else words("no_source")):
                 yield {notice: render_notice(problem)}
                 return
             begun = time.monotonic()
@@ -158,15 +145,15 @@ def build(
             turn = Turn(question.strip(), sources=told.sources or ())
             number = len(turns_before) + 1
             owner = owner_of(request.headers.get("cookie"))
-            keep = _Keeping(kept, owner, open_key, turns_before)
+            keep = _Keeping(kept, owner, open_key, turns_before, words("not_kept"))
             running = Run(rag, turn.question, history_of(turns_before), turn.sources, owner)
             place = 0
             try:
                 keep.put(turn)
                 yield {
                     **shown_past(turns_before),
-                    current: render_turn(turn, number),
-                    current_sources: render_sources(turn, number),
+                    current: render_turn(turn, number, words),
+                    current_sources: render_sources(turn, number, words),
                     run: running,
                     key: keep.key,
                     opened: _key(keep.key),
@@ -180,14 +167,14 @@ def build(
                     searched = turn.passages
                     for item in running.take(TICK_S):
                         place = item.position if isinstance(item, Waiting) else 0
-                        turn = advance(turn, item)
+                        turn = advance(turn, item, words)
                     if running.stopped and not turn.over:
                         turn = replace(turn, stopped=True)
                     update: dict[Any, Any] = {
-                        current: render_turn(turn, number, waited_s=time.monotonic() - begun, place=place)
+                        current: render_turn(turn, number, words, waited_s=time.monotonic() - begun, place=place)
                     }
                     if turn.over or turn.passages is not searched:
-                        update[current_sources] = render_sources(turn, number)
+                        update[current_sources] = render_sources(turn, number, words)
                     if turn.over:  # with the last words, so that whoever reads them can ask on
                         keep.put(turn)
                         update |= {turns: (*turns_before, turn), run: None}
@@ -215,26 +202,26 @@ def build(
 
         def shown_past(before: Sequence[Turn]) -> dict[Any, Any]:
             return {
-                past: "".join(render_turn(t, i) for i, t in enumerate(before, 1)),
-                past_sources: "".join(render_sources(t, i) for i, t in enumerate(before, 1)),
+                past: "".join(render_turn(t, i, words) for i, t in enumerate(before, 1)),
+                past_sources: "".join(render_sources(t, i, words) for i, t in enumerate(before, 1)),
             }
 
         def open_kept(wanted: str, before: Run | None, request: gr.Request) -> dict[Any, Any]:
             """The conversation that the page's address names; an address without one begins anew."""
             if before and not before.shown:
-                return {notice: render_notice(STILL_ANSWERING)}
+                return {notice: render_notice(words("still_answering"))}
             held: tuple[Turn, ...] = ()
             problem = ""
             if wanted:
                 try:
                     _, held = kept.get(owner_of(request.headers.get("cookie")), wanted)
                 except (InputError, StoreError) as error:
-                    problem = UNKNOWN_HERE if isinstance(error, InputError) else str(error)
+                    problem = words("unknown_here") if isinstance(error, InputError) else str(error)
             last, number = held[-1:], len(held)
             return {
                 **shown_past(held[:-1]),
-                current: "".join(render_turn(turn, number) for turn in last),
-                current_sources: "".join(render_sources(turn, number) for turn in last),
+                current: "".join(render_turn(turn, number, words) for turn in last),
+                current_sources: "".join(render_sources(turn, number, words) for turn in last),
                 turns: held,
                 key: wanted if held else "",
                 opened: _key(wanted if held else ""),
@@ -264,8 +251,8 @@ def build(
 class _Keeping:
     """Keeps a turn as it goes on. Where that fails the answer is shown all the same, and the reader is told."""
 
-    def __init__(self, kept: Conversations, owner: str, key: str, before: tuple[Turn, ...]) -> None:
-        self._kept, self._owner, self._before = kept, owner, before
+    def __init__(self, kept: Conversations, owner: str, key: str, before: tuple[Turn, ...], not_kept: str) -> None:
+        self._kept, self._owner, self._before, self._not_kept = kept, owner, before, not_kept
         self.key = key
         self.problem = ""
 
@@ -274,7 +261,22 @@ class _Keeping:
             self.key = self._kept.put(self._owner, self.key, (*self._before, turn))
         except StoreError as error:
             log.warning("a turn was not kept", exc_info=error)
-            self.problem = f"{NOT_KEPT} {error}"
+            self.problem = f"{self._not_kept} {error}"
+
+
+class _InLanguage:
+    """The page in the language that a browser chose or asks for; what its page asks later goes to the same one."""
+
+    def __init__(self, pages: Mapping[Language, ASGIApp]) -> None:
+        self.pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.pages[_language(scope)](scope, receive, send)
+
+
+def _language(scope: Scope) -> Language:
+    headers = {name: value.decode("latin-1") for name, value in scope.get("headers", ())}
+    return language_of(headers.get(b"cookie", ""), headers.get(b"accept-language", ""))
 
 
 def _header(words: Words) -> str:
@@ -282,10 +284,31 @@ def _header(words: Words) -> str:
         f'<a href="/{"" if view == "ask" else f"?v={view}"}" data-view="{view}">{words(f"view.{view}")}</a>'
         for view in VIEWS
     )
+    languages = "".join(
+        f'<button type="button" data-language="{language}" lang="{language}" '
+        f'aria-pressed="{str(language == words.language).lower()}">{name}</button>'
+        for language, name in NAMES.items()
+    )
     return (
         f'<header class="fn-header"><h1>Footnote</h1><p>{words("tagline")}</p>'
-        f'<nav class="fn-views" aria-label="{words("views")}">{links}</nav></header>'
+        f'<nav class="fn-views" aria-label="{words("views")}">{links}</nav>'
+        f'<div class="fn-languages" role="group" aria-label="{words("language")}">{languages}</div></header>'
     )
+
+
+def _side(words: Words) -> str:
+    return (
+        f'<a class="fn-new" href="/">{words("new")}</a><details class="fn-drawer" open><summary>{words("side")}</summary>'
+        f'<nav aria-label="{words("conversations")}"><input type="search" id="fn-search" autocomplete="off" '
+        f'placeholder="{words("search_conversations")}" aria-label="{words("search_conversations")}">'
+        f'<div id="fn-conversations" aria-live="polite"></div></nav><section aria-label="{words("sources_to_ask")}">'
+        f'<h3>{words("ask_only")}</h3><div id="fn-pick"></div></section></details>'
+    )
+
+
+def _editing(words: Words) -> str:
+    keep = f'<button type="button" class="fn-keep">{words("keep_them")}</button>'
+    return f'<p class="fn-editing">{words("replacing")} {keep}</p>'
 
 
 def _script(words: Words) -> str:
@@ -315,17 +338,19 @@ def mount(
     """
     # Gradio's first event imports it, on the thread that serves everybody.
     threading.Thread(target=importlib.import_module, args=("matplotlib",), daemon=True).start()
-    words = WORDS["en"]
-    blocks = build(rag, kept, words, examples=examples, offered=offered, megabytes=megabytes)
     import gradio as gr
     from fastapi import Request
     from fastapi.responses import HTMLResponse
 
-    def conversations(request: Request, search: str = "") -> HTMLResponse:
-        return HTMLResponse(render_conversations(kept.listed(owner_of(request.headers.get("cookie")), search), search))
+    def words_of(request: Request) -> Words:
+        return WORDS[_language(request.scope)]
 
-    def pick() -> HTMLResponse:
-        return HTMLResponse(render_pick(documents()))
+    def conversations(request: Request, search: str = "") -> HTMLResponse:
+        found = kept.listed(owner_of(request.headers.get("cookie")), search)
+        return HTMLResponse(render_conversations(found, search, words_of(request)))
+
+    def pick(request: Request) -> HTMLResponse:
+        return HTMLResponse(render_pick(documents(), words_of(request)))
 
     def stored(request: Request, search: str = "") -> HTMLResponse:
         found = documents()
@@ -335,7 +360,7 @@ def mount(
             ]
         sizes = [size_of(d.path) for d in (found or ())[:SHOWN]]
         writes = allows(caller_of(request).scope, "write")
-        return HTMLResponse(render_documents(found, sizes, words, writes=writes, search=search.strip()))
+        return HTMLResponse(render_documents(found, sizes, words_of(request), writes=writes, search=search.strip()))
 
     for part in (conversations, pick, stored):
         app.get(f"/page/{part.__name__}", include_in_schema=False)(part)
@@ -348,22 +373,27 @@ def mount(
         body_text_color="#211e1a",
         body_text_color_dark="#e8e3d8",
     )
-    gr.mount_gradio_app(
-        app,
-        blocks,
-        path="/",
-        theme=theme,
-        head=f"{ICON}<style>{style}</style>",  # `css=` would rewrite the selectors
-        js=_script(words),
-        footer_links=[],
-        run_history=False,
-        enable_monitoring=False,
-        show_error=False,
-        ssr_mode=False,
-        pwa=False,
-        mcp_server=False,
-        max_file_size=1,  # the page takes no files
-    )
+    for words in WORDS.values():
+        gr.mount_gradio_app(
+            app,
+            build(rag, kept, words, examples=examples, offered=offered, megabytes=megabytes),
+            path="/",
+            theme=theme,
+            head=f"{ICON}<style>{style}</style>",  # `css=` would rewrite the selectors
+            js=_script(words),
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            show_error=False,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            max_file_size=1,  # what is uploaded goes to /v1/documents
+        )
+    pages = [route for route in app.routes if isinstance(route, Mount) and route.path == ""]
+    for route in pages:
+        app.routes.remove(route)
+    app.mount("/", _InLanguage(dict(zip(WORDS, (route.app for route in pages), strict=True))))
     return app
 
 

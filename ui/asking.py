@@ -10,8 +10,7 @@ from typing import Protocol
 from rag.conversations import Turn
 from rag.errors import RagError
 from rag.types import QUESTION_CHARACTERS, Delta, Done, Event, Message, Retrieved, Waiting
-
-UNEXPECTED = "An unexpected error came up while answering. The log of the server has the details."
+from ui.words import ENGLISH, Words
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +74,7 @@ class Run:
             self._items.put(error)
 
 
-def advance(turn: Turn, item: Event | Exception) -> Turn:
+def advance(turn: Turn, item: Event | Exception, words: Words = ENGLISH) -> Turn:
     """The turn after one more event; what comes after its end changes nothing."""
     if turn.over:
         return turn
@@ -92,7 +91,7 @@ def advance(turn: Turn, item: Event | Exception) -> Turn:
             return replace(turn, failure=str(item))
         case _:
             log.error("answering failed", exc_info=item)
-            return replace(turn, failure=UNEXPECTED)
+            return replace(turn, failure=words("unexpected"))
 
 
 def history_of(turns: Sequence[Turn]) -> list[Message]:
@@ -106,10 +105,10 @@ def history_of(turns: Sequence[Turn]) -> list[Message]:
     return messages
 
 
-def problem_with(question: str) -> str:
+def problem_with(question: str, words: Words = ENGLISH) -> str:
     """Why a question cannot be sent; empty where it can."""
     if not question.strip():
-        return "Write a question first."
+        return words("no_question")
     if len(question) > QUESTION_CHARACTERS:
-        return f"A question can have {QUESTION_CHARACTERS:,} characters; this one has {len(question):,}. Shorten it."
+        return words("too_long", most=f"{QUESTION_CHARACTERS:,}", n=f"{len(question):,}")
     return ""

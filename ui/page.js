@@ -2,6 +2,7 @@
 // lies below. What the other scripts share is handed on at the end.
 (words) => {
   const say = (key, values = {}) => words[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  document.documentElement.lang = words.language;
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const show = (element, block) =>
     element.scrollIntoView({ block, behavior: calm.matches ? "auto" : "smooth" });
@@ -149,7 +150,7 @@
 
   const forget = async (item) => {
     const title = item.querySelector(".fn-open").textContent;
-    if (!confirm(`Delete "${title}"?`)) return;
+    if (!confirm(say("delete_conversation", { title }))) return;
     await call("DELETE", `/v1/conversations/${item.dataset.c}`);
     item.dataset.c === wanted() ? go("") : list();
   };
@@ -262,7 +263,7 @@
     const turn = tool.closest(".fn-turn");
     const helpful = tool.dataset.do === "helpful";
     const [kept, said] = await post("/v1/feedback", { conversation: wanted(), number, helpful, reason });
-    tell(turn, kept ? "Thank you: kept with this answer." : said.detail);
+    tell(turn, kept ? say("thanks") : said.detail);
     turn.querySelectorAll("[data-do$=helpful]").forEach((b) => b.setAttribute("aria-pressed", kept && b === tool));
     const form = turn.querySelector(".fn-reason");
     form.hidden = !kept || reason !== "";
@@ -278,7 +279,7 @@
 
   const keepAsTest = async (tool, number) => {
     const [kept, said] = await post("/v1/evals/questions", { conversation: wanted(), number });
-    tell(tool.closest(".fn-turn"), kept ? `Kept: your question file holds ${said.questions}.` : said.detail);
+    tell(tool.closest(".fn-turn"), kept ? say("kept_as_test", { n: said.questions }) : said.detail);
     tool.setAttribute("aria-pressed", kept);
   };
 
@@ -319,6 +320,13 @@
   const wide = matchMedia("(min-width: 861px)"); // as in style.css
   const drawer = () => (document.querySelector(".fn-drawer").open = wide.matches);
   wide.addEventListener("change", drawer);
+  document.addEventListener("click", (event) => {
+    const language = event.target.closest?.("[data-language]")?.dataset.language;
+    if (!language) return;
+    document.cookie = `footnote_language=${language}; path=/; max-age=34560000; samesite=lax`;
+    location.reload();
+  });
+
   const begin = () => {
     if (!document.getElementById("fn-pick")) return setTimeout(begin, 30);
     drawer();

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from rag.conversations import Conversation
 from rag.index import Stored
-from ui.render import count, esc
+from ui.render import esc
+from ui.words import ENGLISH, Words
 
 PICKED_FROM = 1000  # sources that the list shows one by one
 
@@ -19,37 +20,33 @@ class _Folder:
         return len(self.documents) + sum(folder.sources() for folder in self.folders.values())
 
 
-def render_conversations(kept: Sequence[Conversation], search: str = "") -> str:
+def render_conversations(kept: Sequence[Conversation], search: str = "", words: Words = ENGLISH) -> str:
     """Links that page.js opens in place; followed in a tab of their own they open as well."""
     if not kept:
-        return f'<p class="fn-empty">{"No conversation holds these words." if search else "No conversations yet."}</p>'
-    return f'<ul class="fn-kept">{"".join(map(_conversation, kept))}</ul>'
+        return f'<p class="fn-empty">{words("none_found") if search else words("none_kept")}</p>'
+    return f'<ul class="fn-kept">{"".join(_conversation(c, words) for c in kept)}</ul>'
 
 
-def render_pick(documents: Sequence[Stored] | None) -> str:
+def render_pick(documents: Sequence[Stored] | None, words: Words = ENGLISH) -> str:
     """A check box for each source and folder, all of them checked. None: not known yet."""
     if documents is None:
-        return '<p class="fn-empty" data-wait="true">The index is being opened…</p>'
+        return f'<p class="fn-empty" data-wait="true">{words("opening")}</p>'
     if not documents:
-        return '<p class="fn-empty">Nothing is indexed yet.</p>'
+        return f'<p class="fn-empty">{words("nothing_indexed")}</p>'
     shown = documents[:PICKED_FROM]
     more = len(documents) - len(shown)
-    rest = (
-        f'<p class="fn-empty" data-more="true">and {count(more, "more source")}, asked only while all are checked</p>'
-        if more
-        else ""
-    )
-    return f'<ul class="fn-tree">{_branch(_tree(shown), "")}</ul>{rest}'
+    rest = f'<p class="fn-empty" data-more="true">{words.count("more_source", more)}</p>' if more else ""
+    return f'<ul class="fn-tree">{_branch(_tree(shown), "", words)}</ul>{rest}'
 
 
-def _conversation(c: Conversation) -> str:
+def _conversation(c: Conversation, words: Words) -> str:
     title, key = esc(c.title), esc(c.id)
     return (
         f'<li data-c="{key}"><a class="fn-open" href="/?c={key}" title="{title}" dir="auto">{title}</a>'
-        f'<details class="fn-more"><summary aria-label="More for {title}">⋯</summary><div class="fn-menu">'
-        f'<a href="/v1/conversations/{key}?format=markdown" download>Save as Markdown</a>'
-        f'<a href="/v1/conversations/{key}" download>Save as JSON</a>'
-        f'<button type="button" class="fn-forget">Delete</button></div></details></li>'
+        f'<details class="fn-more"><summary aria-label="{esc(words("more_for", title=c.title))}">⋯</summary><div class="fn-menu">'
+        f'<a href="/v1/conversations/{key}?format=markdown" download>{words("save_markdown")}</a>'
+        f'<a href="/v1/conversations/{key}" download>{words("save_json")}</a>'
+        f'<button type="button" class="fn-forget">{words("delete")}</button></div></details></li>'
     )
 
 
@@ -63,10 +60,10 @@ def _tree(documents: Iterable[Stored]) -> _Folder:
     return root
 
 
-def _branch(folder: _Folder, path: str) -> str:
+def _branch(folder: _Folder, path: str, words: Words) -> str:
     folders = "".join(
-        f"<li>{_box(f'{path}{name}/', f'Folder {name}')}<details><summary>{esc(name)} "
-        f"<small>{inner.sources()}</small></summary><ul>{_branch(inner, f'{path}{name}/')}</ul></details></li>"
+        f"<li>{_box(f'{path}{name}/', words('folder', name=name))}<details><summary>{esc(name)} "
+        f"<small>{inner.sources()}</small></summary><ul>{_branch(inner, f'{path}{name}/', words)}</ul></details></li>"
         for name, inner in folder.folders.items()
     )
     return folders + "".join(
