@@ -70,11 +70,6 @@ def answer_messages(question: str, evidence: Sequence[Evidence], *, may_refuse: 
     return [Message("system", system), Message("user", f"{passages_block(evidence)}\n\nQuestion: {question}")]
 
 
-def part_of(question: str, part: str) -> str:
-    """A part that leans on the rest, to be asked by itself."""
-    return f"{question} Answer only this part: {part}"
-
-
 def survey_messages(question: str, evidence: Sequence[Evidence]) -> list[Message]:
     """Asks for whatever some of the evidence has for a question that wants all there is."""
     ask = f"Question: {question}\nReply with one short complete sentence for each thing in these passages that belongs to the answer."

@@ -61,7 +61,6 @@ KNOWN_PASSAGES = 5000  # of a document whose vectors are looked up when it chang
 TRACES = "answers.sqlite"  # in RAG_HOME
 BEGINNING = 160  # characters of a passage that its trace shows
 LEFT_OUT = 200  # sentences that a trace shows beside those that were sent
-PARTLY_SURER = 0.08  # how much surer than RAG_CHECK the model must have been of what turns out partly supported
 SURVEY_PASSAGES = 1500  # gone through for a question that wants all there is
 SURVEY_STEPS = 6  # calls of the model for it, each with as much evidence as an answer has
 SURVEY_WORTH = 0.5  # as WORTH_READING: what belongs to a list need not be as near as what answers
@@ -427,10 +426,8 @@ class _Asking:
         self.hits: list[Hit] = []
         self.survey = False  # the question wants all there is
         self.parts: tuple[str, ...] = ()
-        self.open_parts: list[str] = []  # that the documents do not answer
-        self.missing: str | None = None  # those, as the answer names them
+        self.missing: str | None = None  # the part that the documents do not answer
         self.evidence: list[Evidence] = []
-        self.of_part: dict[str, list[Evidence]] = {}
         self.aside: list[tuple[Evidence, LeftOut]] = []
         self.judged: list[Judged] = []
         self.sentences: list[AnswerSentence] = []
@@ -477,7 +474,6 @@ class _Asking:
                 worth=SURVEY_WORTH if self.survey else WORTH_READING,
             )
             chosen.append(found)
-            self.of_part[part] = found
             shown, read = {hit.passage for hit in self.hits}, {e.passage for e in found}
             self.hits += [hit for hit in hits if hit.passage in read - shown]
         by_place = {_place(e): e for turn in zip_longest(*chosen) for e in turn if e}  # the best of each part first
@@ -522,46 +518,41 @@ class _Asking:
         if self.survey:
             yield from self._survey(llm, query)
             return
-        if len(self.parts) == 1:
-            yield from self._reply(llm, query, query, self.evidence)
-        else:
-            for part in self.parts:
-                asked = generation.part_of(query, part) if questions.leans(part) else part
-                yield from self._reply(llm, part, asked, self.of_part[part])
-            self.missing = " ".join(self.open_parts) or None
-        if not self.sentences:
-            yield self._refuse_what_is_not_stated(query)
+        asked, (query, sure) = query, self._answerable(llm, query)
+        if not query:
+            yield self._refuse_what_is_not_stated(asked)
             return
-        yield self._done()
-
-    def _reply(self, llm: LLM, part: str, asked: str, evidence: Sequence[Evidence]) -> Iterator[Event]:
-        """What the evidence answers of the question, or of one part of it as it is `asked`; else the part stays open."""
-        sure = self._sure(llm, asked, evidence)
-        if sure is not None and sure < self.settings.check:
-            self.open_parts.append(part)
-            return
-        with closing(llm.stream(generation.answer_messages(asked, evidence, may_refuse=sure is None))) as chunks:
-            before = [
-                words(j.text) for j in self.judged
-            ]  # of a later part only what is new is said, when that is known
+        with closing(llm.stream(generation.answer_messages(query, self.evidence, may_refuse=sure is None))) as chunks:
             for piece in generation.pieces(chunks):
-                if generation.says_not_found(piece.sentence or "") or words(piece.sentence or "") in before:
+                if generation.says_not_found(piece.sentence or ""):
                     continue
                 if self.understood.foreign:
-                    yield from self._say_in_their_words(llm, piece.sentence, self.understood.query)
-                elif not before:
-                    yield from self._say(piece, self.understood.query)
-                elif piece.sentence:
-                    yield from self._say(generation.Piece(piece.sentence, True, piece.sentence), self.understood.query)
+                    yield from self._say_in_their_words(llm, piece.sentence, query)
+                else:
+                    yield from self._say(piece, query)
+        yield self._done()
 
-    def _sure(self, llm: LLM, question: str, evidence: Sequence[Evidence]) -> float | None:
-        """How sure the model is that the evidence answers the question; of several parts the least counts."""
+    def _answerable(self, llm: LLM, query: str) -> tuple[str, float | None]:
+        """(what of the question the evidence answers, how sure the model is of the whole); the rest is `missing`."""
         started = time.perf_counter()
-        sure = llm.yes_probability(generation.check_messages(question, evidence))
+        sure = self._sure(llm, query)
         if sure is not None:
-            self.timings["check"] = min(sure, self.timings.get("check", 1.0))
-        self.timings["check_s"] = self.timings.get("check_s", 0.0) + time.perf_counter() - started
-        return sure
+            self.timings["check"] = sure
+        answered = query
+        if sure is not None and sure < self.settings.check:
+            found = (
+                [p for p in self.parts if (self._sure(llm, p) or 0.0) >= self.settings.check]
+                if len(self.parts) > 1
+                else []
+            )
+            open_parts = [part for part in self.parts if part not in found]
+            answered = " ".join(found) if open_parts else query
+            self.missing = " ".join(open_parts) or None
+        self.timings["check_s"] = time.perf_counter() - started
+        return answered, sure
+
+    def _sure(self, llm: LLM, question: str) -> float | None:
+        return llm.yes_probability(generation.check_messages(question, self.evidence))
 
     def _say(self, piece: generation.Piece, query: str) -> Iterator[Event]:
         """Words as they come; the marks follow when the sentence is finished and has been matched."""
@@ -624,19 +615,12 @@ class _Asking:
     def _done(self) -> Done:
         self._leave_open()
         status = status_of([s.support for s in self.sentences])
-        if status == "partial" and not self.survey and self._doubted():
-            return self._refuse("not_stated")
         told = self.llm is None or self.survey or len(self.parts) > 1
         told = told or replies(self.understood.query, [j.text for j in self.judged])
         if status not in ("answered", "partial") or not told:
             return self._refuse("not_stated")
         text = " ".join(sentence.text + _marks(sentence) for sentence in self.sentences)
         return self._finished(self._answer(text, "partial" if self.missing or status == "partial" else "answered"))
-
-    def _doubted(self) -> bool:
-        """Whether all that is said is only partly supported, and the model was none too sure before that."""
-        sure = self.timings.get("check", 1.0)
-        return all(s.support == "partial" for s in self.sentences) and sure < self.settings.check + PARTLY_SURER
 
     def _leave_open(self) -> None:
         """Of a question in parts, a sentence that nothing supports is not said: the part that it was to answer is missing."""
@@ -646,7 +630,8 @@ class _Asking:
             return
         self.sentences = [s for s, _ in said if s.support != "unsupported"]
         nearest = {max(self.parts, key=lambda part: len(content_stems(part) & content_stems(t))) for t in lacking}
-        self.missing = " ".join(part for part in self.parts if part in nearest or part in self.open_parts)
+        open_parts = [part for part in self.parts if part in nearest or part in (self.missing or "")]
+        self.missing = " ".join(open_parts)
 
     def _refuse_what_is_not_stated(self, query: str) -> Done:
         """A question that takes for granted what the documents deny is told so."""

@@ -25,18 +25,6 @@ def parts(question: str) -> tuple[str, ...]:
     return tuple(piece if piece.endswith("?") else f"{piece}?" for piece in pieces)
 
 
-POINTING = re.compile(
-    r"\b(?:it|its|he|his|him|she|her|hers|they|them|their|there|then|this|that|these|those|one|ones|both|"
-    r"él|ella|ellos|ellas|su|sus|lo|los|ese|esa|eso|esos|esas|este|esta|esto|ambos|ambas|allí|entonces)\b(?! \d)",
-    re.IGNORECASE,
-)
-
-
-def leans(part: str) -> bool:
-    """Whether a part of a question points to what another part names."""
-    return POINTING.search(part) is not None
-
-
 def _asks(text: str) -> bool:
     said = text.split()
     return len(said) >= LEAST_WORDS and any(re.fullmatch(ASKING, w.strip("¿,"), re.IGNORECASE) for w in said)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rag.questions import asks_for_all, asks_for_number, is_open, leans, parts
+from rag.questions import asks_for_all, asks_for_number, is_open, parts
 
 
 @pytest.mark.parametrize(
@@ -96,15 +96,3 @@ def test_a_question_is_open_unless_it_wants_yes_or_no_or_names_what_there_is_to_
     assert is_open("Who built the mill?")
     assert not is_open("Did Marsh build the mill?")
     assert not is_open("Which is older, the mill or the inn?")
-
-
-@pytest.mark.parametrize(
-    "part", ["when did it close?", "how many of them were sold?", "cuántos molineros tenía entonces?"]
-)
-def test_a_part_may_lean_on_what_another_names(part: str) -> None:
-    assert leans(part)
-
-
-@pytest.mark.parametrize("part", ["when did the mill close?", "how large was the wheel at Lindal?"])
-def test_a_part_that_names_what_it_asks_for_does_not(part: str) -> None:
-    assert not leans(part)
