@@ -61,6 +61,7 @@ KNOWN_PASSAGES = 5000  # of a document whose vectors are looked up when it chang
 TRACES = "answers.sqlite"  # in RAG_HOME
 BEGINNING = 160  # characters of a passage that its trace shows
 LEFT_OUT = 200  # sentences that a trace shows beside those that were sent
+PARTLY_SURER = 0.08  # how much surer than RAG_CHECK the model must have been of what turns out partly supported
 SURVEY_PASSAGES = 1500  # gone through for a question that wants all there is
 SURVEY_STEPS = 6  # calls of the model for it, each with as much evidence as an answer has
 SURVEY_WORTH = 0.5  # as WORTH_READING: what belongs to a list need not be as near as what answers
@@ -615,12 +616,19 @@ class _Asking:
     def _done(self) -> Done:
         self._leave_open()
         status = status_of([s.support for s in self.sentences])
+        if status == "partial" and not self.survey and self._doubted():
+            return self._refuse("not_stated")
         told = self.llm is None or self.survey or len(self.parts) > 1
         told = told or replies(self.understood.query, [j.text for j in self.judged])
         if status not in ("answered", "partial") or not told:
             return self._refuse("not_stated")
         text = " ".join(sentence.text + _marks(sentence) for sentence in self.sentences)
         return self._finished(self._answer(text, "partial" if self.missing or status == "partial" else "answered"))
+
+    def _doubted(self) -> bool:
+        """Whether all that is said is only partly supported, and the model was none too sure before that."""
+        sure = self.timings.get("check", 1.0)
+        return all(s.support == "partial" for s in self.sentences) and sure < self.settings.check + PARTLY_SURER
 
     def _leave_open(self) -> None:
         """Of a question in parts, a sentence that nothing supports is not said: the part that it was to answer is missing."""

@@ -13,7 +13,9 @@ from eval.dataset import Gold, load_cases
 from rag.api import create_app
 from rag.conversations import Conversations, Turn, as_markdown
 from rag.errors import InputError, StoreError
+from rag.http.access import Caller
 from rag.http.conversations import READER, Readers, owner_of
+from rag.keys import Keys
 from rag.pipeline import Rag
 from rag.types import Answer, AnswerSentence, Citation, Hit, Message, Passage, Sentence
 
@@ -162,6 +164,22 @@ def test_browsers_without_a_login_are_separate(client: TestClient, kept: Convers
     client.cookies.set(READER, "m" * 32)
     assert client.get("/v1/conversations").json() == {"conversations": []}
     assert client.get(f"/v1/conversations/{key}").status_code == 422
+
+
+def test_the_conversations_of_a_key_are_there_in_each_of_its_browsers_and_in_no_others(
+    rag: Rag, kept: Conversations, tmp_path: Path
+) -> None:
+    keys = Keys(tmp_path)
+    secrets = {name: keys.add(name, "read") for name in ("ana", "ben")}
+    app = create_app(rag, keys=keys, conversations=kept)
+    kept.put(owner_of(None, Caller("ana", "read")), "", (QUEENS,))
+
+    def seen(name: str, cookie: str) -> int:
+        headers = {"Authorization": f"Bearer {secrets[name]}"}
+        client = TestClient(app, base_url="http://127.0.0.1", cookies={READER: cookie}, headers=headers)
+        return len(client.get("/v1/conversations").json()["conversations"])
+
+    assert (seen("ana", "a" * 32), seen("ana", "b" * 32), seen("ben", "a" * 32)) == (1, 1, 0)
 
 
 def test_feedback_is_taken_and_given_back(client: TestClient, kept: Conversations) -> None:

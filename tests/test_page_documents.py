@@ -196,7 +196,9 @@ def test_the_documents_do_not_scroll_sideways(page: Page, width: int) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_who_may_only_read_is_told_so_and_offered_nothing(browser: Browser, rag: Rag, tmp_path: Path) -> None:
+def test_who_may_only_read_is_told_so_and_offered_nothing_and_keeps_conversations_by_the_key(
+    browser: Browser, rag: Rag, tmp_path: Path
+) -> None:
     keys = Keys(rag.settings.home)
     secret = keys.add("reader", "read", None)
     for url in serving(rag, keys):
@@ -207,6 +209,15 @@ def test_who_may_only_read_is_told_so_and_offered_nothing(browser: Browser, rag:
         expect(page.locator("#fn-stored tbody tr")).to_have_count(2)
         expect(page.locator("#fn-drop")).to_be_hidden()
         expect(page.locator("#fn-stored button")).to_have_count(0)
+        page.goto(url)
+        page.fill("#fn-box textarea", "Who built the lighthouse on Farrow Point?")
+        page.press("#fn-box textarea", "Enter")
+        page.locator("#fn-t1 .fn-meta").wait_for()
+        other = browser.new_context(http_credentials={"username": "reader", "password": secret})
+        elsewhere = other.new_page()
+        elsewhere.goto(url)  # in another browser: the conversation is the key's
+        expect(elsewhere.locator("#fn-conversations")).to_contain_text("Who built the lighthouse")
+        other.close()
         context.close()
 
 

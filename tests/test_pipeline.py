@@ -543,6 +543,16 @@ def test_an_answer_that_only_says_the_question_again_is_a_refusal(rag: Rag) -> N
     )
 
 
+def test_what_is_partly_supported_is_said_only_where_the_model_was_sure(rag: Rag) -> None:
+    half = "The lighthouse on Farrow Point was built by Edna Marsh in 1887 of granite."
+    says(rag, half, yes=0.75)
+    assert refused(rag.ask(ASKED), "not_stated")
+    says(rag, half, yes=0.9)
+    assert [s.support for s in rag.ask(ASKED).sentences] == ["partial"]
+    says(rag, BUILT, yes=0.75)
+    assert rag.ask(ASKED).status == "answered"
+
+
 def test_a_question_no_part_of_which_is_answered_is_refused(rag: Rag) -> None:
     says(rag, BUILT, yes=0.1)
     answer = rag.ask("Who built the lighthouse on Farrow Point, and what was the name of its goat?")

@@ -147,7 +147,7 @@ def build(
                 turns_before = turns_before[: told.replaces - 1]
             turn = Turn(question.strip(), sources=told.sources or ())
             number = len(turns_before) + 1
-            owner = owner_of(request.headers.get("cookie"))
+            owner = _owner(request)
             keep = _Keeping(kept, owner, open_key, turns_before, words("not_kept"))
             running = Run(rag, turn.question, history_of(turns_before), turn.sources, owner)
             place = 0
@@ -217,7 +217,7 @@ def build(
             problem = ""
             if wanted:
                 try:
-                    _, held = kept.get(owner_of(request.headers.get("cookie")), wanted)
+                    _, held = kept.get(_owner(request), wanted)
                 except (InputError, StoreError) as error:
                     problem = words("unknown_here") if isinstance(error, InputError) else str(error)
             last, number = held[-1:], len(held)
@@ -321,6 +321,12 @@ def _script(words: Words) -> str:
     return f"() => {{\nconst page = ({page})({json.dumps(words.for_scripts())});\n{rest}}}"
 
 
+def _owner(request: "gr.Request") -> str:
+    """Of an event of the page: gradio keeps the request that brought it."""
+    caller = request.request.scope.get("caller") if request.request else None
+    return owner_of(request.headers.get("cookie"), caller)
+
+
 def _key(key: str) -> str:
     return f'<data value="{esc(key)}"></data>'
 
@@ -350,7 +356,7 @@ def mount(
         return WORDS[_language(request.scope)]
 
     def conversations(request: Request, search: str = "") -> HTMLResponse:
-        found = kept.listed(owner_of(request.headers.get("cookie")), search)
+        found = kept.listed(owner_of(request.headers.get("cookie"), caller_of(request)), search)
         return HTMLResponse(render_conversations(found, search, words_of(request)))
 
     def pick(request: Request) -> HTMLResponse:

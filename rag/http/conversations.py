@@ -22,6 +22,7 @@ from rag.conversations import (
     as_markdown,
 )
 from rag.errors import InputError
+from rag.http.access import ANYBODY, SERVER, Caller, caller_of
 from rag.http.bodies import STRICT, Text
 from rag.http.problems import documented
 
@@ -40,9 +41,11 @@ class Judgement(Chosen):
     reason: Text = Field(default="", max_length=REASON_CHARACTERS)
 
 
-def owner_of(cookies: str | None) -> str:
-    """Of the Cookie header: what a browser's conversations are kept under. Without the cookie: one name for all."""
-    name = _reader(cookies)
+def owner_of(cookies: str | None, caller: Caller | None = None) -> str:
+    """What conversations are kept under: the key of who calls, so that they are there in each of their browsers; without
+    a key that of the Cookie header; without either one name for all.
+    """
+    name = f"key {caller.name}" if caller and caller not in (ANYBODY, SERVER) else _reader(cookies)
     return hashlib.sha256(name.encode()).hexdigest()[:32] if name else "anybody"
 
 
@@ -50,7 +53,7 @@ def routes(kept: Conversations) -> APIRouter:
     router = APIRouter(tags=["Conversations"])
 
     def owner(request: Request) -> str:
-        return owner_of(request.headers.get("cookie"))
+        return owner_of(request.headers.get("cookie"), caller_of(request))
 
     @router.get("/v1/conversations", summary="Kept conversations, the latest first")
     def listed(request: Request, search: Annotated[Text, Query()] = "") -> dict[str, Any]:
