@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rag.http.evals import EvalState
+from rag.http.evals import EvalState, QuestionSet
 from ui.render import esc
 from ui.words import Words
 
 TIMES = ("search_s", "first_token_s", "total_s")
-SETS = ("sample", "own")
+SETS: tuple[QuestionSet, ...] = ("sample", "own")
 
 
 def render_evals_view(words: Words) -> str:
@@ -23,7 +23,7 @@ def render_evals_view(words: Words) -> str:
     )
 
 
-def render_start(counts: Mapping[str, int], runs: Sequence[EvalState], words: Words, *, writes: bool) -> str:
+def render_start(counts: Mapping[QuestionSet, int], runs: Sequence[EvalState], words: Words, *, writes: bool) -> str:
     """The form that starts a run, and the runs to look at."""
     options = "".join(
         f'<option value="{name}"{"" if counts.get(name) else " disabled"}>{words(f"set.{name}")} ({counts.get(name, 0)})</option>'
