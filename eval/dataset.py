@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -104,6 +105,14 @@ def load_cases(path: Path) -> list[Case]:
     if not cases:
         raise InputError(f"{path} holds no questions.", "questions")
     return accepted
+
+
+def drawn(cases: Sequence[Case], limit: int | None) -> list[Case]:
+    """At most so many of them in their order, the same ones each time."""
+    if limit is None or limit >= len(cases):
+        return list(cases)
+    chosen = set(Random(0).sample(range(len(cases)), limit))
+    return [case for i, case in enumerate(cases) if i in chosen]
 
 
 def gold_problems(cases: Sequence[Case], texts: Mapping[str, str]) -> list[str]:

@@ -76,7 +76,7 @@ def print_comparison(comparison: Comparison, console: "Console") -> None:
         change = _shown(name, d.value, signed=True)
         interval = _range(name, d.low, d.high, signed=True)
         before, after = _shown(name, d.before), _shown(name, d.after)
-        table.add_row(name, before, after, change, interval, str(d.n), _verdict(name, d))
+        table.add_row(name, before, after, change, interval, str(d.n), verdict(name, d.low, d.high))
     console.print(table)
     console.print(_paired(comparison), markup=False, highlight=False, soft_wrap=True)
 
@@ -136,10 +136,11 @@ def _range(name: str, low: float | None, high: float | None, *, signed: bool = F
     return f"{100 * low:{sign}.1f} … {100 * high:{sign}.1f}"
 
 
-def _verdict(name: str, difference: Difference) -> str:
-    if difference.low <= 0 <= difference.high:
+def verdict(name: str, low: float, high: float) -> str:
+    """Of a difference with this interval: `better`, `worse`, or empty where chance explains it."""
+    if low <= 0 <= high:
         return ""
-    return "better" if (difference.high < 0) == (name in LOWER_IS_BETTER) else "worse"
+    return "better" if (high < 0) == (name in LOWER_IS_BETTER) else "worse"
 
 
 def _paired(comparison: Comparison) -> str:
@@ -188,8 +189,8 @@ def _measures(run: Run) -> str:
 def _comparison(comparison: Comparison) -> str:
     rows = []
     for name, d in comparison.differences.items():
-        verdict = _verdict(name, d)
-        mark = f"<em class='{verdict}'>{verdict}</em>" if verdict else ""
+        judged = verdict(name, d.low, d.high)
+        mark = f"<em class='{judged}'>{judged}</em>" if judged else ""
         change, interval = _shown(name, d.value, signed=True), _range(name, d.low, d.high, signed=True)
         cells = (_shown(name, d.before), _shown(name, d.after), change, interval, str(d.n), mark)
         rows.append((f"<b>{escape(name)}</b>", *cells))
@@ -280,20 +281,21 @@ def _all_rows(rows: Sequence[Row]) -> str:
 def _figures(run: Run) -> str:
     timings = {name: _known(run.rows, name) for name in TIMINGS}
     timings = {name: values for name, values in timings.items() if values}
-    figures = [figure("Right answers and right refusals by type of question", _plot_types(run.by_type))]
+    figures = [figure("Right answers and right refusals by type of question", _plot_types(run.by_type), "types")]
     if timings:
-        figures.append(figure("Seconds each question took; the line is the median", _plot_timings(timings)))
+        figures.append(figure("Seconds each question took; the line is the median", _plot_timings(timings), "timings"))
     if len(curve := risk_coverage(run.rows)) > 1:
         caption = "Share of answers that are wrong, by share of the questions answered, surest answers first"
-        figures.append(figure(caption, plot_curve(curve, "answered, percent", "wrong, percent", "risk")))
+        figures.append(figure(caption, plot_curve(curve, "answered, percent", "wrong, percent", "risk"), "risk"))
     if run.comparison is not None and (rates := _rates(run.comparison)):
-        figures.append(figure("Change in percentage points, with 95% intervals", _plot_changes(rates)))
+        figures.append(figure("Change in percentage points, with 95% intervals", _plot_changes(rates), "changes"))
     return f"<section class='figures'>{''.join(figures)}</section>"
 
 
-def figure(caption: str, svg: str) -> str:
+def figure(caption: str, svg: str, name: str = "") -> str:
+    """`name`: by which the page finds it."""
     named = svg.replace("<svg", f"<svg role='img' aria-label='{escape(caption)}'", 1)
-    return f"<figure>{named}<figcaption>{escape(caption)}</figcaption></figure>"
+    return f"<figure data-plot='{name}'>{named}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def _known(rows: Sequence[Row], name: str) -> list[float]:
@@ -343,7 +345,7 @@ def _plot_changes(changes: dict[str, Difference]) -> str:
     def draw(axes: "Axes") -> None:
         axes.axvline(0, color=_SOFT, linewidth=0.8)
         for place, (name, d) in enumerate(changes.items()):
-            colour = _BAD if _verdict(name, d) == "worse" else _INK
+            colour = _BAD if verdict(name, d.low, d.high) == "worse" else _INK
             axes.plot([100 * d.low, 100 * d.high], [place, place], color=colour, linewidth=1.2)
             axes.plot(100 * d.value, place, "o", color=colour, markersize=5)
         axes.set_xlabel("percentage points")

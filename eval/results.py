@@ -126,6 +126,7 @@ class Run:
     out: Path
     comparison: Comparison | None = None
     warnings: tuple[str, ...] = ()  # gold that does not fit the documents
+    stopped: bool = False  # before its last question
 
     @property
     def errors(self) -> tuple[Row, ...]:

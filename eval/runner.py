@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import takewhile
 from pathlib import Path
 
 from eval.dataset import Case, gold_problems
@@ -76,11 +77,14 @@ def evaluate(
     trace: Callable[[str], Trace | None] = lambda _: None,
     more: Callable[[Case], Mapping[str, float | None]] = lambda _: {},
     progress: bool = True,
+    each: Callable[[Row], None] = lambda _: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Run:
     """Runs the cases and writes rows.jsonl (one row as each question ends), summary.json and report.html to `out`.
 
-    `trace`: of the answer with an id, to tell what the model was sent; `more`: further measures of a case.
-    Raises InputError where `against` is no run or `out` already holds a whole one.
+    `trace`: of the answer with an id, to tell what the model was sent; `more`: further measures of a case. `each` is
+    told of every row. Once it is `stopped`, the answer under way is dropped and what was answered before is summed up.
+    Raises InputError where `against` is no run, `out` already holds a whole one, or nothing was answered before the stop.
     """
     earlier = [] if against is None else read_rows(against)
     if earlier and not {(row.id, row.question) for row in earlier} & {(case.id, case.question) for case in cases}:
@@ -92,7 +96,10 @@ def evaluate(
     except OSError as error:
         raise InputError(f"Cannot write to {out}: {error.strerror}.", "out") from error
     started = time.perf_counter()
-    rows = _run_to_disk(run(cases, ask, texts, trace, more), len(cases), out / ROWS, progress)
+    answered = takewhile(lambda _: not stopped(), run(cases, ask, texts, trace, more))
+    rows = _run_to_disk(answered, len(cases), out / ROWS, progress, each)
+    if not rows:
+        raise InputError("The run was stopped before its first answer.", "questions")
     origin = Origin(
         model=model,
         fingerprint=fingerprint,
@@ -111,6 +118,7 @@ def evaluate(
         out=out,
         comparison=comparison,
         warnings=tuple(gold_problems(cases, texts)),
+        stopped=len(rows) < len(cases),
     )
     (out / SUMMARY).write_text(json.dumps(_summary(done), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     write_report(done, out / REPORT)
@@ -125,7 +133,9 @@ def compare_runs(a: Path, b: Path) -> Comparison:
     return comparison
 
 
-def _run_to_disk(answered: Iterator[Row], total: int, path: Path, progress: bool) -> list[Row]:
+def _run_to_disk(
+    answered: Iterator[Row], total: int, path: Path, progress: bool, each: Callable[[Row], None]
+) -> list[Row]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -141,6 +151,7 @@ def _run_to_disk(answered: Iterator[Row], total: int, path: Path, progress: bool
             rows.append(row)
             file.write(write_row(row) + "\n")
             file.flush()
+            each(row)
             if bar is not None:
                 failed, wrong = sum(r.error is not None for r in rows), sum(r.failed for r in rows)
                 bar.update(task, advance=1, description=f"Questions · {wrong - failed} wrong · {failed} failed")
@@ -152,6 +163,7 @@ def _summary(run: Run) -> dict[str, object]:
         "measures": run.as_dict(),
         "by_type": {kind: {name: asdict(e) for name, e in rates.items()} for kind, rates in run.by_type.items()},
         "questions": len(run.rows),
+        "stopped": run.stopped,
         "stages": {stage: [row.id for row in rows] for stage, rows in by_stage(run.rows).items()},
         "risk_coverage": risk_coverage(run.rows),
         "errors": [{"id": row.id, "error": row.error} for row in run.errors],

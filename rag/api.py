@@ -20,6 +20,8 @@ from rag.http.bodies import STRICT, BodyLimit, Text
 from rag.http.conversations import routes as conversation_routes
 from rag.http.description import describe
 from rag.http.documents import routes as document_routes
+from rag.http.evals import Evaluates
+from rag.http.evals import routes as eval_routes
 from rag.http.observing import Counted, Figures, Observed
 from rag.http.openai_shape import routes as openai_routes
 from rag.http.opening import Opening
@@ -76,8 +78,9 @@ def create_app(
     keys: Keys | None = None,
     conversations: Conversations | None = None,
     spans: Spans | None = None,
+    evals: Callable[[Streams], Evaluates] | None = None,
 ) -> FastAPI:
-    """`token` is the running server's own key. `host` is where it is served: elsewhere than on loopback, and wherever
+    """`token` is the running server's own key. `evals` is given what answers, through the queue. `host` is where it is served: elsewhere than on loopback, and wherever
     there are `keys`, nobody gets in without one.
     """
     opened: Callable[[], Rag] = rag.wait if isinstance(rag, Opening) else lambda: rag
@@ -157,6 +160,9 @@ def create_app(
     app.include_router(page_routes(opened))
     if conversations:
         app.include_router(conversation_routes(conversations))
+    app.state.evals = evals(streams) if evals else None
+    if app.state.evals:
+        app.include_router(eval_routes(app.state.evals))
     app.router.routes += mcp_routes(mcp)
 
     @app.api_route("/v1/{_:path}", methods=[*HTTPMethod], include_in_schema=False)
@@ -178,6 +184,12 @@ def streams_of(app: FastAPI) -> Streams:
     """What answers the questions of an app, through its queue: the chat page asks there as well."""
     streams: Streams = app.state.streams
     return streams
+
+
+def evals_of(app: FastAPI) -> Evaluates | None:
+    """What runs the question sets of an app: the page shows the same runs."""
+    evals: Evaluates | None = app.state.evals
+    return evals
 
 
 class _Inside:

@@ -227,7 +227,7 @@ def serve(
     try:
         from rag.serving import run
 
-        run(settings, embedder, host, port, sample=SAMPLE, say=_say)
+        run(settings, embedder, host, port, sample=SAMPLE, questions=SAMPLE_QUESTIONS, say=_say)
     finally:
         embedder.close()
 
@@ -247,19 +247,15 @@ def eval_run(
 ) -> None:
     """Ask every question of a set and score the answers."""
     from datetime import datetime
-    from random import Random
 
     from rich.console import Console
 
-    from eval.dataset import load_cases
+    from eval.dataset import drawn, load_cases
     from eval.report import print_run
     from eval.robustness import robustness
     from eval.runner import evaluate
 
-    cases = load_cases(questions or SAMPLE_QUESTIONS)
-    if limit and limit < len(cases):
-        chosen = set(Random(0).sample(range(len(cases)), limit))
-        cases = [case for i, case in enumerate(cases) if i in chosen]
+    cases = drawn(load_cases(questions or SAMPLE_QUESTIONS), limit)
     with contextlib.ExitStack() as stack:
         rag = stack.enter_context(_eval_rag(questions))
         texts = {d.source: rag.text(d.source) for d in rag.documents()}

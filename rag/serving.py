@@ -13,7 +13,7 @@ from pathlib import Path
 import uvicorn
 from filelock import FileLock, Timeout
 
-from rag.api import Opening, create_app, streams_of
+from rag.api import Opening, create_app, evals_of, streams_of
 from rag.client import SERVER_FILE, SERVER_LOCK, announce, withdraw
 from rag.config import Settings
 from rag.conversations import FILE, Conversations
@@ -37,6 +37,7 @@ def run(
     port: int,
     *,
     sample: Path,
+    questions: Path,
     say: Callable[[str], None],
 ) -> None:
     """Serves until it is told to stop (SIGINT, SIGTERM). The page is built first, then the models are waited for.
@@ -69,8 +70,18 @@ def run(
     try:
         kept = Conversations(settings.home / FILE)
         spans = Spans(tracing := provider_of(os.environ))
-        app = create_app(opening, token=token, host=host, keys=keys, conversations=kept, spans=spans)
+        from eval.jobs import Evals
         from ui.app import SAMPLE_QUESTIONS, mount
+
+        app = create_app(
+            opening,
+            token=token,
+            host=host,
+            keys=keys,
+            conversations=kept,
+            spans=spans,
+            evals=lambda streams: Evals(settings.home, opening.wait, streams, sample, questions),
+        )
 
         mount(
             app,
@@ -80,6 +91,7 @@ def run(
             examples=SAMPLE_QUESTIONS,
             offered=lambda: _holds(opening, sample),
             megabytes=settings.max_file_mb,
+            evals=evals_of(app),
         )
         say(f"Footnote is at {address} (models are loading; Ctrl-C stops it)")
         server = _server(app, opening)

@@ -14,7 +14,7 @@ LAYERS = (
     " loading folding chunking models.child models.weights models.embedder models.llm models.embedding_process"
     " models.llama_process schema index storing retrieval generation claims attribution diagnosis tracing pipeline uploads client"
     " conversations backups http.problems http.bodies http.opening http.origin http.access http.streams http.turns http.spans http.observing"
-    " http.openai_shape http.conversations http.pages http.documents http.backups http.description mcp langchain api serving doctor cli"
+    " http.openai_shape http.conversations http.pages http.documents http.evals http.backups http.description mcp langchain api serving doctor cli"
 ).split()
 MODULES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "rag").rglob("*.py")}
 JOINS = {"rag.cli", "rag.serving"}  # may reach for ui and eval, inside their functions

@@ -19,11 +19,13 @@ from rag.conversations import Conversations, Turn
 from rag.errors import InputError, StoreError
 from rag.http.access import caller_of
 from rag.http.conversations import Readers, owner_of
+from rag.http.evals import RUN, Evaluates
 from rag.index import Stored
 from rag.keys import allows
 from rag.types import Waiting
 from ui.asking import Run, Streams, advance, history_of, problem_with
 from ui.documents import SHOWN, render_documents, render_documents_view
+from ui.evals import render_evals_view, render_run, render_start
 from ui.render import esc, render_key, render_notice, render_sources, render_turn
 from ui.side import render_conversations, render_pick
 from ui.words import NAMES, WORDS, Language, Words, language_of
@@ -39,11 +41,11 @@ SAMPLE_QUESTIONS = (
     "What did Kamala Harris and López Obrador sign?",
 )
 TICK_S = 0.25  # longest time without a look at the stop button
-VIEWS = ("ask", "documents")
+VIEWS = ("ask", "documents", "evals")
 WANTED = "() => [new URLSearchParams(location.search).get('c') ?? '', null]"
 
 HERE = Path(__file__).parent
-SCRIPTS = ("page.js", "documents.js")
+SCRIPTS = ("page.js", "documents.js", "evals.js")
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +95,7 @@ def build(
         opened = gr.HTML(elem_id="fn-opened", apply_default_css=False)  # tells page.js the key
         gr.HTML(_header(words), elem_id="fn-top", apply_default_css=False)
         gr.HTML(render_documents_view(words, megabytes), elem_id="fn-documents", apply_default_css=False)
+        gr.HTML(render_evals_view(words), elem_id="fn-evals", apply_default_css=False)
         with gr.Row(elem_id="fn-main"):
             with gr.Column(elem_id="fn-side"):
                 gr.HTML(_side(words), apply_default_css=False)
@@ -337,6 +340,7 @@ def mount(
     examples: Sequence[str] = (),
     offered: Callable[[], bool] = lambda: True,
     megabytes: int = 100,
+    evals: Evaluates | None = None,
 ) -> "FastAPI":
     """The chat window at "/" of `app`. Call it last: it answers every path that no route before it takes.
 
@@ -368,6 +372,17 @@ def mount(
         writes = allows(caller_of(request).scope, "write")
         return HTMLResponse(render_documents(found, sizes, words_of(request), writes=writes, search=search.strip()))
 
+    def runs(request: Request) -> HTMLResponse:
+        counts, held = (evals.questions(), evals.listed()) if evals else ({}, ())
+        writes = allows(caller_of(request).scope, "write")
+        return HTMLResponse(render_start(counts, held, words_of(request), writes=writes))
+
+    def run(request: Request, id: str) -> HTMLResponse:
+        found = evals.get(id) if evals and RUN.fullmatch(id) else None
+        return HTMLResponse(render_run(found, words_of(request)) if found else "", 200 if found else 404)
+
+    app.get("/page/evals", include_in_schema=False)(runs)
+    app.get("/page/evals/{id}", include_in_schema=False)(run)
     for part in (conversations, pick, stored):
         app.get(f"/page/{part.__name__}", include_in_schema=False)(part)
     app.add_middleware(Readers)
