@@ -21,7 +21,20 @@ from rag.errors import LoadError, ModelTimeout
 from rag.http.conversations import owner_of
 from rag.index import Stored
 from rag.readers.pdf import picture_of
-from rag.types import Answer, AnswerSentence, Citation, Delta, Done, Event, Hit, Message, Passage, Retrieved, Sentence
+from rag.types import (
+    Answer,
+    AnswerSentence,
+    Citation,
+    Delta,
+    Done,
+    Event,
+    Hit,
+    Message,
+    Passage,
+    Retrieved,
+    Sentence,
+    Waiting,
+)
 from tests.injections import INJECTIONS
 from tests.test_loading import pdf
 from ui.app import mount
@@ -109,6 +122,9 @@ class ScriptedRag:
         self.sources[question] = list(sources)
         if question == "early failure":
             raise ModelTimeout("The model is still loading. Ask again in a moment.")
+        if question == "queued":
+            yield Waiting(2)
+            self.go.wait(10)
         standalone = "How long does a queen live?" if question == "And how long?" else question
         yield Retrieved(standalone, HITS)
         if question == "crash":
@@ -362,6 +378,15 @@ def test_a_silent_model_can_be_stopped(page: Page, rag: ScriptedRag) -> None:
     page.locator("#fn-stop").click()
     expect(page.locator("#fn-t1 .fn-status")).to_have_text("Stopped before the first word.")
     rag.go.set()
+
+
+def test_the_place_in_the_queue_is_shown_while_others_are_before(page: Page, rag: ScriptedRag) -> None:
+    rag.go.clear()
+    ask(page, "queued")
+    expect(page.locator("#fn-t1 .fn-waiting")).to_contain_text("Number 2 in line: the model is answering others")
+    rag.go.set()
+    page.locator("#fn-t1 .fn-meta").wait_for()
+    expect(page.locator("#fn-t1 .fn-waiting")).to_have_count(0)
 
 
 def test_closing_the_page_ends_the_models_work(context: BrowserContext, address: str, rag: ScriptedRag) -> None:
