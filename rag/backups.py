@@ -30,6 +30,7 @@ MANIFEST = "footnote-backup.json"  # in the archive; its last member, so that on
 FORMAT = 1
 INDEX = "index"
 DATABASES = (FILE, TRACES)
+FOLDERS = (FOLDER, "evals")  # what was uploaded, and the runs of the eval
 FILES = (KEYS_FILE, QUESTIONS, "rag.toml")
 ASIDE = "before-restore-"
 BLOCK = 1 << 20
@@ -109,7 +110,7 @@ def restore(file: Path, home: Path, *, force: bool = False, report: Report = lam
     try:
         home.mkdir(parents=True, exist_ok=True)
         with _held(home / SERVER_LOCK, served), still(home):
-            held = [name for name in (INDEX, FOLDER, *DATABASES, *FILES) if _is_kept(home / name)]
+            held = [name for name in (INDEX, *FOLDERS, *DATABASES, *FILES) if _is_kept(home / name)]
             if held and not force:
                 raise InputError(
                     f"{home} holds {', '.join(held)} already. Restore into another RAG_HOME, or add --force,"
@@ -172,9 +173,10 @@ def _others(home: Path) -> Iterator[tuple[Path, str]]:
     for name in FILES:
         if (home / name).is_file():
             yield home / name, name
-    for path, name in _files_in(home / FOLDER, home):
-        if not path.name.startswith(INCOMING):
-            yield path, name
+    for folder in FOLDERS:
+        for path, name in _files_in(home / folder, home):
+            if not path.name.startswith(INCOMING):
+                yield path, name
 
 
 def _files_in(folder: Path, root: Path) -> Iterator[tuple[Path, str]]:
@@ -238,7 +240,7 @@ def _unpack(file: Path, to: Path, report: Report) -> Backup:
 
 def _checked(name: str, damaged: str) -> PurePosixPath:
     path = PurePosixPath(name)
-    known = path.parts and path.parts[0] in (INDEX, FOLDER, *DATABASES, *FILES)
+    known = path.parts and path.parts[0] in (INDEX, *FOLDERS, *DATABASES, *FILES)
     if not known or path.is_absolute() or ".." in path.parts or "\\" in name:
         raise InputError(damaged.format(f"it holds the name {name!r}"), "file")
     return path
