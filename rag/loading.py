@@ -227,6 +227,20 @@ def _parse_archive(data: bytes, source: str, unpacking: _Unpacking, depth: int) 
     raise LoadError(f"Cannot read {source!r}: nothing in it could be read. {failed[0]}{more}")
 
 
+def member(data: bytes, source: str, digest: str) -> bytes | None:
+    """The bytes of the member of a .zip that became the document `source`; None where none has this SHA-256 any more.
+
+    Archives within it are not looked into. Raises LoadError.
+    """
+    with open_zip(data, source) as archive:
+        for info in archive.infolist():
+            if not info.is_dir() and source.endswith(f"/{_inner_name(info.filename)}"):
+                found = unpack(archive, info, source)
+                if sha256(found) == digest:
+                    return found
+    return None
+
+
 def _parse_members(
     members: Iterable[tuple[str, int, Callable[[], bytes]]], source: str, unpacking: _Unpacking, depth: int
 ) -> list[Document]:

@@ -24,7 +24,19 @@ from rag.config import Settings
 from rag.diagnosis import Diagnosis, Journey, diagnose, holds_words, locate
 from rag.errors import EmptyIndexError, InputError, InUseError, LoadError, ModelError, StoreError
 from rag.index import CANDIDATES, Entry, Index, Stored, import_store
-from rag.loading import Found, Skipped, detect_question_language, missing, parse, read, settled, sha256, walk
+from rag.loading import (
+    ARCHIVE,
+    Found,
+    Skipped,
+    detect_question_language,
+    member,
+    missing,
+    parse,
+    read,
+    settled,
+    sha256,
+    walk,
+)
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.readers.pdf import picture_of
@@ -284,12 +296,15 @@ class Rag:
         text = self.text(source)
         stored = next(d for d in self.documents() if d.source == source)
         path = Path(stored.path)
-        if path.suffix.lower() != ".pdf":
+        packed = path.suffix.lower() == ARCHIVE
+        if (source if packed else path.name).lower()[-4:] != ".pdf":
             raise LoadError(f"{source!r} is no PDF of its own, so it has no pages to show.")
         try:
             data = path.read_bytes()
         except OSError as error:
             raise LoadError(f"The file of {source!r} is not where it was: {error.strerror}.") from error
+        if packed:
+            data = member(data, source, stored.sha256) or b""
         if sha256(data) != stored.sha256:
             raise LoadError(f"The file of {source!r} has changed since it was read. Ingest it again.")
         return picture_of(data, page, text[start:end]).jpeg
