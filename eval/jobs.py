@@ -36,6 +36,9 @@ class Evals:
         self.folder = home / FOLDER
         self._opened, self._streams, self._sample = opened, streams, sample
         self._files: dict[QuestionSet, Path] = {"sample": questions, "own": home / QUESTIONS}
+        for left in self.folder.glob("*"):  # by a server that was killed in the middle of a run
+            if not (left / SUMMARY).exists():
+                shutil.rmtree(left, ignore_errors=True)
         self._lock = threading.Lock()
         self._now: EvalState | None = None  # the run under way, or one of this server that failed
         self._stopping = threading.Event()

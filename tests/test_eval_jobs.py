@@ -150,3 +150,15 @@ def test_one_run_at_a_time_as_an_asker_of_its_own_and_a_stop_keeps_what_was_answ
     run = ended(client, run)
     assert (run["status"], run["result"], run["error"]) == ("stopped", None, None)
     assert len(list((rag.settings.home / "evals").iterdir())) == 1
+
+
+def test_what_a_killed_server_left_of_a_run_is_swept(
+    client: TestClient, rag: Rag, corpus: Path, questions: Path
+) -> None:
+    ended(client, client.post("/v1/evals", json={}).json())
+    left = rag.settings.home / "evals" / "20260101-000000"
+    left.mkdir()
+    (left / "rows.jsonl").write_text("{}")
+    streams = Held(rag)
+    assert len(Evals(rag.settings.home, lambda: rag, streams, corpus, questions).listed()) == 1
+    assert not left.exists()

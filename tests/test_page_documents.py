@@ -240,3 +240,13 @@ def test_injections_in_names_titles_texts_and_errors_are_shown_inert(page: Page)
         page.locator(f"{inside} :is(script, iframe, object, embed, img, svg, base, meta, marquee, style)").count() == 0
     )
     assert page.locator(f"{inside} :is([onerror], [onload], [onfocus], [onbegin], [onmouseover])").count() == 0
+
+
+def test_a_source_that_came_in_behind_the_page_is_not_taken_for_a_deleted_one(
+    page: Page, rag: Rag, corpus: Path
+) -> None:
+    (corpus / "inn.txt").write_text("The inn at Lindal has nine rooms.", encoding="utf-8")
+    rag.ingest([corpus])
+    asked(page, "How many rooms has the inn at Lindal?", ".fn-meta")
+    expect(page.locator("#fn-pick input[data-source='inn.txt']")).to_be_checked()
+    expect(page.locator("#fn-t1-sources .fn-card[data-source='inn.txt'] .fn-gone")).to_have_count(0)

@@ -1,6 +1,6 @@
 // The documents view: files are sent in batches, each a job that is asked how far it is; what is indexed stands below.
 // Names and reasons are text, never markup.
-({ say, call, fill, view, turnTo, shownViews, listSources }) => {
+({ say, on, onTyped, call, fill, view, turnTo, shownViews, listSources }) => {
   const BATCH_FILES = 20;
   const BATCH_BYTES = 32_000_000;
   const OPEN_JOBS = 3;
@@ -218,31 +218,23 @@
     take((await Promise.all(entries.map(within))).flat());
   });
 
-  document.addEventListener("change", (event) => {
-    if (event.target.id !== "fn-files" && event.target.id !== "fn-folder") return;
-    take([...event.target.files].map((file) => [file, file.webkitRelativePath || file.name]));
-    event.target.value = "";
+  on("change", "#fn-files, #fn-folder", (input) => {
+    take([...input.files].map((file) => [file, file.webkitRelativePath || file.name]));
+    input.value = "";
   });
-  document.addEventListener("click", (event) => {
-    const choice = event.target.closest?.("[data-choose]")?.dataset.choose;
-    if (choice) document.getElementById(choice === "files" ? "fn-files" : "fn-folder").click();
-    const tool = event.target.closest?.("#fn-documents [data-do]");
-    const line = tool?.closest("tr");
-    if (tool?.dataset.do === "delete") remove(line.dataset.source, line.querySelector("a").textContent);
-    if (tool?.dataset.do === "reindex") reindex(line.dataset.source);
-    if (tool?.dataset.do === "clear-uploads") {
-      const open = files.filter((entry) => entry.status in REACHED);
-      files.filter((entry) => !open.includes(entry)).forEach((entry) => entry.line.remove());
-      files.splice(0, files.length, ...open);
-      document.getElementById("fn-uploads").hidden = !open.length;
-    }
+  on("click", "[data-choose]", (button) => document.getElementById(`fn-${button.dataset.choose}`).click());
+  on("click", "#fn-stored [data-do]", (tool) => {
+    const line = tool.closest("tr");
+    if (tool.dataset.do === "delete") remove(line.dataset.source, line.querySelector("a").textContent);
+    else reindex(line.dataset.source);
   });
-  let typing = 0;
-  document.addEventListener("input", (event) => {
-    if (event.target.id !== "fn-search-documents") return;
-    clearTimeout(typing);
-    typing = setTimeout(list, 200);
+  on("click", "[data-do=clear-uploads]", () => {
+    const open = files.filter((entry) => entry.status in REACHED);
+    files.filter((entry) => !open.includes(entry)).forEach((entry) => entry.line.remove());
+    files.splice(0, files.length, ...open);
+    document.getElementById("fn-uploads").hidden = !open.length;
   });
+  onTyped("fn-search-documents", list);
   addEventListener("focus", () => view() === "documents" && list());
   addEventListener("beforeunload", (event) => {
     if (files.some((entry) => entry.status === "sending")) event.preventDefault();

@@ -1,5 +1,5 @@
 // The evaluation view: a question set is run as a job that is asked how far it is; what came of it stands below.
-({ say, call, fill, view, shownViews }) => {
+({ say, on, call, fill, view, shownViews }) => {
   const POLL_MS = 1000;
   const by = (id) => document.getElementById(id);
   const tell = (text) => (by("fn-eval-told").textContent = text);
@@ -59,21 +59,18 @@
     await show(id);
   };
 
-  document.addEventListener("submit", async (event) => {
-    if (event.target.id !== "fn-eval-form") return;
+  on("submit", "#fn-eval-form", async (form, event) => {
     event.preventDefault();
     tell("");
-    const { set, limit } = Object.fromEntries(new FormData(event.target));
+    const { set, limit } = Object.fromEntries(new FormData(form));
     const [taken, run] = await call("POST", "/v1/evals", { set, limit: Number(limit) || null });
     taken ? follow(run.id) : tell(run.detail);
   });
-  document.addEventListener("click", async (event) => {
-    const stop = event.target.closest?.("[data-do=eval-stop]");
-    if (!stop || !followed) return;
+  on("click", "[data-do=eval-stop]", async (stop) => {
     stop.disabled = true;
     const [stopped, said] = await call("POST", `/v1/evals/${followed}/stop`);
     if (!stopped) tell(said.detail);
   });
-  document.addEventListener("change", (event) => event.target.id === "fn-eval-runs" && show(event.target.value));
+  on("change", "#fn-eval-runs", (runs) => show(runs.value));
   addEventListener("focus", () => view() === "evals" && list());
 }

@@ -3,6 +3,18 @@
 (words) => {
   const say = (key, values = {}) => words[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
   document.documentElement.lang = words.language;
+  const on = (type, selector, act) =>
+    document.addEventListener(type, (event) => {
+      const found = event.target.closest?.(selector);
+      if (found) act(found, event);
+    });
+  const onTyped = (id, act) => {
+    let typing = 0;
+    on("input", `#${id}`, () => {
+      clearTimeout(typing);
+      typing = setTimeout(act, 200);
+    });
+  };
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const show = (element, block) =>
     element.scrollIntoView({ block, behavior: calm.matches ? "auto" : "smooth" });
@@ -58,23 +70,19 @@
     show(sentence, "center");
   };
 
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest?.(".fn-note, .fn-back");
-    if (!link) return;
+  on("click", ".fn-note, .fn-back", (link, event) => {
     event.preventDefault(); // the page's <base> would make it a navigation
     link.matches(".fn-note") ? toQuote(link) : toSentence(link);
   });
 
   // A tip that would end under the question box opens upwards.
-  const place = (event) => {
-    const ref = event.target.closest?.(".fn-ref");
-    if (!ref) return;
+  const place = (ref) => {
     ref.classList.remove("fn-up", "fn-closed");
     const floor = document.getElementById("fn-composer")?.getBoundingClientRect().top ?? innerHeight;
     if (ref.querySelector(".fn-tip").getBoundingClientRect().bottom > floor) ref.classList.add("fn-up");
   };
-  document.addEventListener("mouseover", place);
-  document.addEventListener("focusin", place);
+  on("mouseover", ".fn-ref", place);
+  on("focusin", ".fn-ref", place);
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     document.querySelectorAll(".fn-ref:hover, .fn-ref:focus-within").forEach((ref) => ref.classList.add("fn-closed"));
@@ -155,14 +163,13 @@
     item.dataset.c === wanted() ? go("") : list();
   };
 
+  on("click", ".fn-open, .fn-new, .fn-views a", (link, event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    link.dataset.view ? turnTo(link.dataset.view) : go(link.closest("li")?.dataset.c);
+  });
+  on("click", ".fn-forget", (button) => forget(button.closest("li")));
   document.addEventListener("click", (event) => {
-    const link = event.target.closest?.(".fn-open, .fn-new, .fn-views a");
-    if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
-      event.preventDefault();
-      link.dataset.view ? turnTo(link.dataset.view) : go(link.closest("li")?.dataset.c);
-    }
-    const gone = event.target.closest?.(".fn-forget");
-    if (gone) forget(gone.closest("li"));
     document.querySelectorAll(".fn-more[open]").forEach((menu) => menu.contains(event.target) || (menu.open = false));
   });
   addEventListener("popstate", () => {
@@ -170,12 +177,7 @@
     if (wanted() !== open) press("fn-reopen");
   });
   addEventListener("focus", list); // another tab may have changed it
-  let typing = 0;
-  document.addEventListener("input", (event) => {
-    if (event.target.id !== "fn-search") return;
-    clearTimeout(typing);
-    typing = setTimeout(list, 200);
-  });
+  onTyped("fn-search", list);
 
   // -- which sources are asked ---------------------------------------------------------------------------------------
 
@@ -206,9 +208,8 @@
 
   // Beside an answer its sources stay when they are deleted, and say so.
   let known = null; // null: not all of them are
-  const markGone = (cards) =>
-    cards.forEach((card) => {
-      card.dataset.seen = "true";
+  const markGone = () =>
+    document.querySelectorAll(".fn-card").forEach((card) => {
       const gone = known !== null && !known.has(card.dataset.source);
       const note = card.querySelector(".fn-gone");
       if (!gone) note?.remove();
@@ -218,6 +219,11 @@
       said.textContent = say("gone");
       card.querySelector("header").append(said);
     });
+  const lookAtCards = () => {
+    const fresh = [...document.querySelectorAll(".fn-card:not([data-seen])")];
+    fresh.forEach((card) => (card.dataset.seen = "true"));
+    if (known && fresh.some((card) => !known.has(card.dataset.source))) listSources(); // gone, or newer than the list
+  };
   const listSources = async () => {
     await fill("fn-pick", "/page/pick");
     const off = new Set(JSON.parse(sessionStorage.getItem("footnote-unchecked") ?? "[]"));
@@ -225,13 +231,11 @@
     settle();
     const partly = document.querySelector("#fn-pick :is([data-wait], [data-more])");
     known = partly ? null : new Set(boxes().map((box) => box.dataset.source));
-    markGone(document.querySelectorAll(".fn-card"));
+    markGone();
     if (document.querySelector("#fn-pick [data-wait]")) setTimeout(listSources, 1500);
   };
 
-  document.addEventListener("change", (event) => {
-    const box = event.target.closest?.("#fn-pick input");
-    if (!box) return;
+  on("change", "#fn-pick input", (box) => {
     if (isFolder(box)) inside(box).forEach((b) => (b.checked = box.checked));
     settle();
     sessionStorage.setItem("footnote-unchecked", JSON.stringify(unchecked()));
@@ -256,60 +260,53 @@
     editing(number);
   };
 
-  const post = (path, body) => call("POST", path, body);
   const tell = (turn, text) => (turn.querySelector(".fn-told").textContent = text);
 
   const judge = async (tool, number, reason = "") => {
     const turn = tool.closest(".fn-turn");
     const helpful = tool.dataset.do === "helpful";
-    const [kept, said] = await post("/v1/feedback", { conversation: wanted(), number, helpful, reason });
+    const [kept, said] = await call("POST", "/v1/feedback", { conversation: wanted(), number, helpful, reason });
     tell(turn, kept ? say("thanks") : said.detail);
     turn.querySelectorAll("[data-do$=helpful]").forEach((b) => b.setAttribute("aria-pressed", kept && b === tool));
     const form = turn.querySelector(".fn-reason");
     form.hidden = !kept || reason !== "";
     if (!form.hidden) form.querySelector("input").focus();
   };
-  document.addEventListener("submit", (event) => {
-    const form = event.target.closest?.(".fn-reason");
-    if (!form) return;
+  on("submit", ".fn-reason", (form, event) => {
     event.preventDefault();
     const tool = form.closest(".fn-turn").querySelector("[data-do$=helpful][aria-pressed=true]");
     if (tool) judge(tool, Number(form.dataset.turn), form.querySelector("input").value);
   });
 
   const keepAsTest = async (tool, number) => {
-    const [kept, said] = await post("/v1/evals/questions", { conversation: wanted(), number });
+    const [kept, said] = await call("POST", "/v1/evals/questions", { conversation: wanted(), number });
     tell(tool.closest(".fn-turn"), kept ? say("kept_as_test", { n: said.questions }) : said.detail);
     tool.setAttribute("aria-pressed", kept);
   };
 
-  document.addEventListener("click", (event) => {
-    const tool = event.target.closest?.("[data-do]");
-    if (!tool) return;
-    const number = Number(tool.dataset.turn);
-    if (tool.dataset.do === "edit") edit(number);
-    if (tool.dataset.do === "helpful" || tool.dataset.do === "unhelpful") judge(tool, number);
-    if (tool.dataset.do === "test") keepAsTest(tool, number);
-    if (tool.dataset.do === "again") {
+  const does = {
+    edit: (_, number) => edit(number),
+    helpful: judge,
+    unhelpful: judge,
+    test: keepAsTest,
+    again: (_, number) => {
       editing(number);
       press("fn-again");
-    }
-  });
+    },
+  };
+  on("click", ".fn-tools [data-do]", (tool) => does[tool.dataset.do](tool, Number(tool.dataset.turn)));
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && replaces) editing(0);
   });
-  document.addEventListener("click", (event) => event.target.closest?.(".fn-keep") && editing(0));
+  on("click", ".fn-keep", () => editing(0));
 
-  window.footnote = {
-    wanted,
-    sent: () => JSON.stringify({ sources: picked(), replaces }),
-  };
+  window.footnote = { sent: () => JSON.stringify({ sources: picked(), replaces }) };
 
   // The page's parts come in one by one, and the server says which conversation stands open.
   let open = null;
   new MutationObserver(() => {
     if (replaces && answering()) editing(0);
-    markGone(document.querySelectorAll(".fn-card:not([data-seen])"));
+    lookAtCards();
     const key = document.querySelector("#fn-opened data")?.value;
     if (key === undefined || key === open) return;
     open = key;
@@ -320,10 +317,8 @@
   const wide = matchMedia("(min-width: 861px)"); // as in style.css
   const drawer = () => (document.querySelector(".fn-drawer").open = wide.matches);
   wide.addEventListener("change", drawer);
-  document.addEventListener("click", (event) => {
-    const language = event.target.closest?.("[data-language]")?.dataset.language;
-    if (!language) return;
-    document.cookie = `footnote_language=${language}; path=/; max-age=34560000; samesite=lax`;
+  on("click", "[data-language]", (button) => {
+    document.cookie = `footnote_language=${button.dataset.language}; path=/; max-age=34560000; samesite=lax`;
     location.reload();
   });
 
@@ -335,5 +330,5 @@
     listSources();
   };
   setTimeout(begin); // when the other scripts have said what their views do
-  return { say, call, fill, view, turnTo, shownViews, listSources };
+  return { say, on, onTyped, call, fill, view, turnTo, shownViews, listSources };
 }
