@@ -15,13 +15,14 @@ from eval.dataset import Case, drawn, load_cases
 from eval.report import verdict
 from eval.results import REPORT, SUMMARY, Row, read_rows
 from eval.runner import evaluate
-from rag.conversations import QUESTIONS, RUNS
+from rag.conversations import QUESTIONS
 from rag.errors import BusyError, EmptyIndexError, InputError, InUseError, RagError
 from rag.http.evals import EvalState, QuestionSet
 from rag.http.streams import Streams
 from rag.pipeline import Rag
 from rag.types import Answer, Done
 
+FOLDER = "evals"  # in RAG_HOME, a folder for each run
 ASKER = "eval"  # who asks, among those who take turns
 LISTED = 50
 FAILURES = 200  # of a run, that are told with their answers
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 class Evals:
     def __init__(self, home: Path, opened: Callable[[], Rag], streams: Streams, sample: Path, questions: Path) -> None:
         """`sample`: the folder of the sample corpus; `questions`: those about it."""
-        self.folder = home / RUNS
+        self.folder = home / FOLDER
         self._opened, self._streams, self._sample = opened, streams, sample
         self._files: dict[QuestionSet, Path] = {"sample": questions, "own": home / QUESTIONS}
         for left in self.folder.glob("*"):  # by a server that was killed in the middle of a run

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from rag.client import SERVER_LOCK
 from rag.config import Settings
-from rag.conversations import FILE, QUESTIONS, RUNS
+from rag.conversations import FILE, QUESTIONS
 from rag.errors import DiskFullError, InputError, InUseError, StoreError
 from rag.index import CURRENT, DATABASE, FULL_CODES, LOCK, OWNER
 from rag.keys import KEYS_FILE
@@ -29,8 +29,8 @@ from rag.uploads import FOLDER, INCOMING
 MANIFEST = "footnote-backup.json"  # in the archive; its last member, so that one that broke off has none
 FORMAT = 1
 INDEX = "index"
-FOLDERS = (FOLDER, RUNS)
 DATABASES = (FILE, TRACES)
+FOLDERS = (FOLDER, "evals")  # what was uploaded, and the runs of the eval
 FILES = (KEYS_FILE, QUESTIONS, "rag.toml")
 ASIDE = "before-restore-"
 BLOCK = 1 << 20

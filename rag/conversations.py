@@ -23,7 +23,6 @@ from rag.types import Answer, Citation, Hit, Trace
 
 FILE = "conversations.sqlite"  # in RAG_HOME
 QUESTIONS = "questions.jsonl"  # beside it, what readers made of answers for `rag eval run --questions`
-RUNS = "evals"  # beside it, a folder for each run of the eval in the server
 TITLE_CHARACTERS = 120
 REASON_CHARACTERS = 1500
 LISTED = 200  # conversations that a list shows, the latest first
