@@ -109,6 +109,7 @@ def _run(command: Sequence[str], name: str) -> float:
 
         def look() -> None:
             nonlocal peak
+            peak = memory_mb(process.pid)
             while not over.wait(SAMPLED_S):
                 peak = max(peak, memory_mb(process.pid))
 
