@@ -109,14 +109,14 @@ def _run(command: Sequence[str], name: str) -> float:
 
         def look() -> None:
             nonlocal peak
-            peak = memory_mb(process.pid)
             while not over.wait(SAMPLED_S):
                 peak = max(peak, memory_mb(process.pid))
 
         looking = threading.Thread(target=look, daemon=True)
         looking.start()
         try:
-            code = process.wait()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = code = os.waitstatus_to_exitcode(status)
         finally:
             process.kill()
             over.set()
@@ -124,7 +124,7 @@ def _run(command: Sequence[str], name: str) -> float:
         if code:
             said.seek(0)
             raise RagError(f"The peer {name} failed ({code}): {said.read().strip()[-1500:]}")
-    return peak
+    return max(peak, usage.ru_maxrss * 1024 / 1e6)  # it may have ended before anybody looked
 
 
 def memory_mb(pid: int) -> float:
@@ -132,7 +132,7 @@ def memory_mb(pid: int) -> float:
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:  # it has just ended
+    except (OSError, IndexError):  # it has just ended, or is not yet what it is to be
         return 0.0
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6 + sum(memory_mb(int(child)) for child in children)
 
