@@ -6,9 +6,11 @@ starts again.
 """
 
 import hashlib
+import json
 import os
 import secrets
 import shutil
+import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
@@ -25,10 +27,53 @@ FOLDER = "uploads"  # in RAG_HOME
 NAME_BYTES = 180
 HEAD_BYTES, BLOCK_BYTES = 4096, 1 << 20
 INCOMING, PENDING = ".incoming-", ".pending-"
+OWNERS = ".owners.json"  # file name -> name of the key that sent it
 PACKED = (ARCHIVE, ".docx", ".epub", ".pptx", ".xlsx")
 PDF, ZIP = b"%PDF-", (b"PK\x03\x04", b"PK\x05\x06")
 FILE_GONE = "Its file is not where it was; what was read of it stays."
 WIDE = (b"\xff\xfe", b"\xfe\xff")  # text in two bytes a character, which may be zero
+
+
+class Owners:
+    """Which key sent which file. What was sent without a key, or read from the machine, is everybody's."""
+
+    _changing = threading.Lock()  # one server at a time has the folder
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / FOLDER
+
+    def may_change(self, path: str | Path, key: str | None) -> bool:
+        """`key`: the name of who asks; None: somebody who may change all."""
+        path = Path(path)
+        return key is None or path.parent != self._folder or self._all().get(path.name, key) == key
+
+    def note(self, name: str, key: str | None) -> None:
+        """From here on the file of this name is that key's. Raises StoreError."""
+        with self._changing:
+            owners = self._all()
+            if owners.get(name) == key:
+                return
+            if key:
+                owners[name] = key
+            else:
+                del owners[name]
+            written = self._folder / f"{INCOMING}{secrets.token_hex(8)}"
+            try:
+                written.write_text(json.dumps(owners, ensure_ascii=False, indent=1), encoding="utf-8")
+                written.replace(self._folder / OWNERS)
+            except OSError as error:
+                raise StoreError(f"Cannot write {self._folder / OWNERS}: {error.strerror}.") from error
+
+    def _all(self) -> dict[str, str]:
+        """Raises StoreError: a file that cannot be read must not open what it was to close."""
+        try:
+            return dict(json.loads((self._folder / OWNERS).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, TypeError) as error:
+            raise StoreError(
+                f"{self._folder / OWNERS} cannot be read: {error}. Mend the file, or delete it."
+            ) from error
 
 
 def safe_name(name: str) -> str:
@@ -154,6 +199,7 @@ def forget(rag: Rag, sources: Sequence[str]) -> None:
         if path.parent == folder:
             path.unlink(missing_ok=True)
             (folder / f"{PENDING}{path.name}").unlink(missing_ok=True)
+            Owners(rag.settings.home).note(path.name, None)
 
 
 def resume(rag: Rag) -> IngestReport:

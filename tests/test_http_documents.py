@@ -15,6 +15,7 @@ from rag.api import create_app
 from rag.errors import DiskFullError
 from rag.http import bodies as bodies_module
 from rag.http import documents as documents_module
+from rag.keys import Keys, Scope
 from rag.pipeline import Rag
 from tests.test_api import problem
 
@@ -182,6 +183,32 @@ def test_the_file_of_a_document_is_read_again(client: TestClient, rag: Rag, corp
     assert again("mill.txt")["failed"] == gone
     assert "mill.txt" in [d.source for d in rag.documents()]
     problem(client.post("/v1/documents/again", params={"source": "none.md"}), 422)
+
+
+def test_what_a_key_has_sent_is_replaced_and_removed_by_that_key_or_an_admin_alone(rag: Rag, tmp_path: Path) -> None:
+    keys = Keys(tmp_path)
+    app = create_app(rag, keys=keys)
+
+    def of(name: str, scope: Scope) -> TestClient:
+        headers = {"Authorization": f"Bearer {keys.add(name, scope)}"}
+        return TestClient(app, base_url="http://127.0.0.1", headers=headers)
+
+    ana, ben, root = of("ana", "write"), of("ben", "write"), of("root", "admin")
+    assert upload(ana, part("ferry.txt"))["added"] == ["ferry.txt"]
+    other = part("ferry.txt", b"The ferry does not leave at all.")
+    refused = problem(ben.post("/v1/documents", files=[other]), 415)
+    assert "another key has sent a file of this name" in refused["detail"]
+    for gone in (
+        ben.delete("/v1/documents", params={"source": "ferry.txt"}),
+        ben.post("/v1/documents/remove", json={"sources": ["mill.txt", "ferry.txt"]}),
+    ):
+        assert "was sent by another key" in problem(gone, 403)["detail"]
+    assert {"ferry.txt", "mill.txt"} <= {d.source for d in rag.documents()}
+    assert upload(ana, other)["updated"] == ["ferry.txt"]
+    assert ana.delete("/v1/documents", params={"source": "ferry.txt"}).status_code == 200
+    assert upload(ben, part("ferry.txt"))["added"] == ["ferry.txt"]  # nobody's any more
+    assert root.delete("/v1/documents", params={"source": "ferry.txt"}).status_code == 200
+    assert ben.delete("/v1/documents", params={"source": "mill.txt"}).status_code == 200  # read from the machine
 
 
 def test_too_much_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

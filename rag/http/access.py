@@ -41,6 +41,11 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
+def key_of(caller: Caller) -> str | None:
+    """The name of the key that a caller has; None for those who may change all there is."""
+    return None if caller in (ANYBODY, SERVER) or caller.scope == "admin" else caller.name
+
+
 def needs(scope: Right) -> Any:
     """A dependency that refuses callers of a lesser scope."""
 

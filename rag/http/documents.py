@@ -18,13 +18,13 @@ from starlette.exceptions import HTTPException
 
 from rag.client import documents_as_json
 from rag.errors import BusyError, InputError, LoadError, RagError
-from rag.http.access import needs
+from rag.http.access import Caller, caller_of, key_of, needs
 from rag.http.bodies import STRICT, Text
 from rag.http.problems import documented, problem_of
 from rag.http.streams import EventStream, Named, from_thread, lines
 from rag.index import Stored
 from rag.pipeline import Failure, FileProgress, IngestReport, Progress, Rag
-from rag.uploads import bring_in, forget, joined, keep, read_again, safe_name, same_content, stored_of
+from rag.uploads import FOLDER, Owners, bring_in, forget, joined, keep, read_again, safe_name, same_content, stored_of
 
 FILES = 200  # in one upload
 JOBS_WAITING = 20
@@ -208,7 +208,7 @@ def routes(opened: Callable[[], Rag]) -> APIRouter:
     async def upload(request: Request, wait: Annotated[bool, Query()] = False) -> Response:
         jobs.check_room()
         async with request.form(max_files=FILES, max_fields=1) as form:
-            job = await anyio.to_thread.run_sync(_take, opened, jobs, form)
+            job = await anyio.to_thread.run_sync(_take, opened, jobs, form, key_of(caller_of(request)))
         if wait:
             job = await jobs.ended(job.id)
         return JSONResponse(job.as_dict(), 200 if wait else 202, {"Location": f"/v1/jobs/{job.id}"})
@@ -223,10 +223,12 @@ def routes(opened: Callable[[], Rag]) -> APIRouter:
         "/v1/documents",
         summary="Takes documents out of the index",
         dependencies=[needs("write")],
-        responses=documented(422, 507),
+        responses=documented(403, 422, 507),
     )
-    def delete(source: Annotated[list[Text], Query(min_length=1, description="may be repeated")]) -> dict[str, Any]:
-        forget(opened(), source)
+    def delete(
+        request: Request, source: Annotated[list[Text], Query(min_length=1, description="may be repeated")]
+    ) -> dict[str, Any]:
+        _remove(opened(), source, caller_of(request))
         return {"removed": source}
 
     @router.post(
@@ -259,10 +261,10 @@ def routes(opened: Callable[[], Rag]) -> APIRouter:
         "/v1/documents/remove",
         summary="The same as DELETE, for many",
         dependencies=[needs("write")],
-        responses=documented(422, 507),
+        responses=documented(403, 422, 507),
     )
-    def remove(body: RemoveRequest) -> dict[str, Any]:
-        forget(opened(), body.sources)
+    def remove(request: Request, body: RemoveRequest) -> dict[str, Any]:
+        _remove(opened(), body.sources, caller_of(request))
         return {"removed": body.sources}
 
     @router.post(
@@ -278,9 +280,24 @@ def routes(opened: Callable[[], Rag]) -> APIRouter:
     return router
 
 
-def _take(opened: Callable[[], Rag], jobs: Jobs, form: FormData) -> Job:
-    """Keeps the files of an upload and starts their job. Raises InputError, RagError, HTTPException."""
+def _remove(rag: Rag, sources: Sequence[str], caller: Caller) -> None:
+    """Raises InputError, HTTPException for what another key has sent."""
+    owners, key = Owners(rag.settings.home), key_of(caller)
+    for document in stored_of(rag, sources):
+        if not owners.may_change(document.path, key):
+            raise HTTPException(
+                403, f"{document.source!r} was sent by another key: it, or one of the scope admin, may remove it."
+            )
+    forget(rag, sources)
+
+
+def _take(opened: Callable[[], Rag], jobs: Jobs, form: FormData, key: str | None) -> Job:
+    """Keeps the files of an upload and starts their job. `key`: whose they are; None: nobody's.
+
+    Raises InputError, RagError, HTTPException.
+    """
     rag = opened()
+    owners = Owners(rag.settings.home)
     files = [value for name, value in form.multi_items() if name == "files" and isinstance(value, UploadFile)]
     if not files:
         raise InputError("Send one file or more, each as a part named `files`.", "files")
@@ -294,7 +311,11 @@ def _take(opened: Callable[[], Rag], jobs: Jobs, form: FormData) -> Job:
                 continue
             if safe_name(name) in paths:
                 raise LoadError(f"Cannot take {name!r} twice: two files of one upload have this name.")
+            if not owners.may_change(rag.settings.home / FOLDER / safe_name(name), key):
+                raise LoadError(f"Cannot take {name!r}: another key has sent a file of this name. Give yours another.")
             path = keep(rag.settings.home, name, file.file, rag.settings.max_file_mb * 1_000_000)
+            if key:
+                owners.note(path.name, key)
             paths[path.name] = path
             taken.append(JobFile(name, str(path)))
         except LoadError as error:
