@@ -324,7 +324,8 @@ class Rag:
         """The k best passages, best first. `sources`: exact names, or folders with a slash at the end."""
         _check_question(query, "query")
         only = self._resolve(sources)
-        return _best(self._ranked(self._understand(query, history, self.llm), only), k)
+        llm = self.llm if self.llm and not self.llm.busy else None  # a search waits for nobody's answer
+        return _best(self._ranked(self._understand(query, history, llm), only), k)
 
     def ask(self, question: str, history: Sequence[Message] = (), sources: Sequence[str] = ()) -> Answer:
         for event in self.stream(question, history, sources):
@@ -336,6 +337,12 @@ class Rag:
         """Retrieved, Deltas, Done. Closing the iterator stops the model. Raises RagError."""
         _check_question(question, "question")
         return _Asking(self, question, tuple(history), tuple(sources)).run()
+
+    def asks_first(self, question: str, history: Sequence[Message]) -> bool:
+        """Whether the model is asked before the search: to resolve a follow-up, or to translate."""
+        languages = self.index.languages()
+        language = detect_question_language(question, dict.fromkeys([*languages, *generation.REFUSALS]))
+        return self.llm is not None and (bool(history) or bool(languages and language not in languages))
 
     def trace(self, answer_id: str) -> Trace | None:
         """How a recent answer came about; None where none of that name is kept."""
@@ -511,7 +518,7 @@ class _Asking:
         said: set[str] = set()
         for step in _steps(self.evidence, self.settings.evidence_tokens):
             with closing(llm.stream(generation.survey_messages(query, step))) as chunks:
-                for piece in generation.pieces(chunks):
+                for piece in self._pieces(chunks):
                     sentence = generation.without_bullet(piece.sentence or "")
                     key = " ".join(words(sentence))
                     if not key or key in said or generation.says_not_found(sentence):
@@ -539,7 +546,7 @@ class _Asking:
             yield self._refuse_what_is_not_stated(asked)
             return
         with closing(llm.stream(generation.answer_messages(query, self.evidence, may_refuse=sure is None))) as chunks:
-            for piece in generation.pieces(chunks):
+            for piece in self._pieces(chunks):
                 if generation.says_not_found(piece.sentence or ""):
                     continue
                 if self.understood.foreign:
@@ -569,6 +576,11 @@ class _Asking:
 
     def _sure(self, llm: LLM, question: str) -> float | None:
         return llm.yes_probability(generation.check_messages(question, self.evidence))
+
+    def _pieces(self, chunks: Iterator[str]) -> Iterable[generation.Piece]:
+        """As they come; all at once where each is to be translated, since a model does one thing at a time."""
+        pieces = generation.pieces(chunks)
+        return list(pieces) if self.understood.foreign else pieces
 
     def _say(self, piece: generation.Piece, query: str) -> Iterator[Event]:
         """Words as they come; the marks follow when the sentence is finished and has been matched."""

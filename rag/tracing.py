@@ -64,6 +64,10 @@ class Traced:
         self._keep(messages, started, probability=probability)
         return probability
 
+    @property
+    def busy(self) -> bool:
+        return self._llm.busy
+
     def wait(self) -> None:
         self._llm.wait()
 

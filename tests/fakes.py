@@ -79,6 +79,10 @@ class FakeLLM:
     def yes_probability(self, messages: Sequence[Message]) -> float | None:
         return self.yes(messages[-1].content) if callable(self.yes) else self.yes
 
+    @property
+    def busy(self) -> bool:
+        return False
+
     def wait(self) -> None:
         pass
 

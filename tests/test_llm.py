@@ -386,3 +386,18 @@ def test_the_local_model_ends_when_its_parent_is_killed(local: LocalLLM) -> None
     while not ended(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert ended(child)
+
+
+@pytest.mark.model
+def test_calls_of_the_local_model_take_turns_and_it_says_that_it_is_busy(local: LocalLLM) -> None:
+    first = local.stream([Message("user", "Count from one to twenty in words.")])
+    next(first)
+    assert local.busy
+    second: list[str] = []
+    waiting = threading.Thread(target=lambda: second.extend(local.stream([Message("user", "Say hello.")])), daemon=True)
+    waiting.start()
+    time.sleep(0.5)
+    assert second == []
+    first.close()
+    waiting.join(60)
+    assert second and not local.busy

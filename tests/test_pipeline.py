@@ -820,3 +820,17 @@ def test_scraped_clutter_is_found_and_cited_at_its_offsets(empty: Rag, tmp_path:
     assert "<u>mill at Lindal</u>" in citation.quote
     says(empty, "Edna M. says that her father lost a thumb there.")
     assert "lost a thumb" in empty.ask("What did the father of Edna M. lose?").citations[0].quote
+
+
+def test_a_search_does_not_wait_for_a_model_that_is_busy(tmp_path: Path, corpus: Path) -> None:
+    class Busy(FakeLLM):
+        busy = True
+
+    llm = Busy("Who built the lighthouse?")
+    with fake_rag(tmp_path / "home", llm) as rag:
+        rag.ingest([corpus])
+        assert rag.search("¿Quién construyó el faro de Farrow Point?")
+        assert llm.prompts == []
+        assert rag.asks_first("¿Quién construyó el faro de Farrow Point?", ())
+        assert rag.asks_first("And when?", [Message("user", ASKED)])
+        assert not rag.asks_first(ASKED, ())

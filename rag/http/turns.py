@@ -28,7 +28,8 @@ class Ticket:
 class Turns:
     """Streams answers as a Rag does, but waits for its turn before the model is asked.
 
-    A question without history is searched for first: its evidence is there while it waits. Without a model nothing waits.
+    What can be searched for without the model is searched for first: its evidence is there while it waits. Without a model
+    nothing waits.
     """
 
     def __init__(self, rag: Rag | Opening) -> None:
@@ -50,7 +51,7 @@ class Turns:
         at_once = 1 if rag.settings.llm.partition(":")[0] == "local" else REMOTE_AT_ONCE
         ticket = self._join(user)
         try:
-            if not history:
+            if not rag.asks_first(question, history):
                 yield next(events)
             yield from self._wait(ticket, at_once)
             started = time.monotonic()

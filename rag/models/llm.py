@@ -32,6 +32,11 @@ class LLM(Protocol):
         """Probability that the reply begins with yes rather than no; None where the model does not tell."""
         ...
 
+    @property
+    def busy(self) -> bool:
+        """Whether it writes for somebody and the next would have to wait."""
+        ...
+
     def wait(self) -> None:
         """Returns when the model can answer."""
         ...
@@ -100,6 +105,10 @@ class ChatLLM:
         content = (reply.response_metadata.get("logprobs") or {}).get("content")
         return yes_share(content[0]["top_logprobs"]) if content else None
 
+    @property
+    def busy(self) -> bool:
+        return False
+
     def wait(self) -> None:
         self._model()
 
@@ -151,9 +160,24 @@ class LocalLLM(ChatLLM):
         self.name = path.stem
         self._key = secrets.token_hex(16)
         self._closed = False
+        self._turn = threading.Semaphore()  # one call at a time: waiting for another's is no silence of the model
         self._child = self._start()
 
+    @property
+    def busy(self) -> bool:
+        if free := self._turn.acquire(blocking=False):
+            self._turn.release()
+        return not free
+
     def stream(self, messages: Sequence[Message]) -> Generator[str]:
+        with self._turn:
+            yield from self._stream(messages)
+
+    def yes_probability(self, messages: Sequence[Message]) -> float | None:
+        with self._turn:
+            return self._yes_probability(messages)
+
+    def _stream(self, messages: Sequence[Message]) -> Generator[str]:
         started = False
         try:
             for text in super().stream(messages):
@@ -168,7 +192,7 @@ class LocalLLM(ChatLLM):
                 raise
         yield from super().stream(messages)  # it had died before the first word: once more, with a new one
 
-    def yes_probability(self, messages: Sequence[Message]) -> float | None:
+    def _yes_probability(self, messages: Sequence[Message]) -> float | None:
         try:
             return super().yes_probability(messages)
         except ModelTimeout:
