@@ -303,20 +303,20 @@ PASSAGES = "Passages:\n[Lindal]\nThe mill at Lindal was built by Edna Marsh in 1
 
 
 @pytest.mark.model
-@pytest.mark.parametrize(
-    ("question", "answered"),
-    [
-        ("Who built the mill at Lindal?", True),
-        ("When was the lighthouse built?", True),
-        ("Who paid for the mill at Lindal?", False),
-        ("When was the lighthouse torn down?", False),
-        ("Who built the bridge at Lindal?", False),
-    ],
-)
-def test_the_check_tells_a_near_miss_from_an_answer(local: LocalLLM, question: str, answered: bool) -> None:
-    ask = f"{PASSAGES}\n\n{ASKS_WHETHER}? {question} Reply yes or no."
-    sure = local.yes_probability([Message("user", ask)])
-    assert sure is not None and (sure > 0.5) is answered, sure
+def test_the_check_is_surer_of_what_is_answered_than_of_any_near_miss(local: LocalLLM) -> None:
+    def sure(question: str) -> float:
+        ask = f"{PASSAGES}\n\n{ASKS_WHETHER}? {question} Reply yes or no."
+        return local.yes_probability([Message("user", ask)]) or 0.0
+
+    answered = [sure(q) for q in ("Who built the mill at Lindal?", "When was the lighthouse built?")]
+    near_misses = (
+        "Who paid for the mill at Lindal?",
+        "When was the lighthouse torn down?",
+        "Who built the bridge at Lindal?",
+    )
+    missed = [sure(q) for q in near_misses]
+    assert min(answered) > max(missed), (answered, missed)
+    assert min(answered) > local.settings.check > min(missed), (answered, missed)
 
 
 @pytest.mark.model
