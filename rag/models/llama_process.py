@@ -12,6 +12,7 @@ from rag.models.child import child_streams, reply
 def main() -> None:
     stdin, out = child_streams()
     config = json.loads(stdin.readline())
+    os.nice(10)  # where processors are few, what serves the others comes before the next word
     try:
         import xllamacpp
 
