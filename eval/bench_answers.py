@@ -32,10 +32,12 @@ from eval.ranking import gold_items
 from eval.runner import package_versions
 from rag.attribution import match
 from rag.config import Settings
-from rag.errors import InputError, RagError
+from rag.errors import InputError, RagError, StoreError
+from rag.generation import NOT_FOUND, answer_messages, says_not_found
+from rag.models.llm import LLM
 from rag.pipeline import Progress, Rag
 from rag.retrieval import words
-from rag.types import Answer, Citation, Evidence, Passage, Sentence
+from rag.types import Answer, AnswerSentence, Citation, Evidence, Passage, Sentence, Status, Trace
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,12 +66,18 @@ class Row:
     values: dict[str, float | None]
     fingerprint: str
     error: str | None = None
+    plain: dict[str, float | None] | None = None  # the same measures of the plain prompt
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     name: str
     rows: tuple[Row, ...]
+
+    def plain(self) -> "Result | None":
+        """The same questions as the plain prompt answered them; None where it was not asked."""
+        rows = tuple(replace(row, values=row.plain, confidence=None) for row in self.rows if row.plain is not None)
+        return Result(f"{self.name}, plain prompt", rows) if rows else None
 
     def measures(self) -> dict[str, Estimate]:
         return _estimates(self.rows)
@@ -135,10 +143,12 @@ def answers(
     *,
     out: Path,
     given: bool = False,
+    plain: bool = False,
     resume: bool = False,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Result:
-    """Asks every question and writes a row for each to `out` as it is answered; `given`: from its own passages alone.
+    """Asks every question and writes a row for each to `out` as it is answered; `given`: from its own passages alone;
+    `plain`: also by the plain prompt, over the same evidence.
 
     `resume` keeps the rows that were made with the same settings. A question that fails becomes a row with its error.
     Raises RagError.
@@ -153,18 +163,21 @@ def answers(
     path = out / (re.sub(r"[^\w.-]+", "-", questions.name).strip("-") + ".jsonl")
     out.mkdir(parents=True, exist_ok=True)
     with indexed(settings, questions.name, questions.corpus, resume=resume, progress=reading) as (rag, _):
+        if plain and rag.llm is None:
+            raise InputError("--plain needs a model, and RAG_LLM is extractive or its weights are missing.", "plain")
         asked = {case.id: case.question for case in questions.cases}
         kept = {
             row.id: row
             for row in (_read(path) if resume else ())
             if row.fingerprint == rag.fingerprint and not row.error and asked.get(row.id, row.question) == row.question
+            if row.plain is not None or not plain
         }
         with path.open("w", encoding="utf-8") as file:
             file.writelines(_line(row) for row in kept.values())
             for done, (case, only) in enumerate(zip(questions.cases, sources, strict=True)):
                 progress(f"{questions.name}: asking", done, len(questions.cases))
                 if case.id not in kept:
-                    kept[case.id] = _ask(rag, case, only)
+                    kept[case.id] = _ask(rag, case, only, plain=rag.llm if plain else None)
                     file.write(_line(kept[case.id]))
                     file.flush()
     return Result(questions.name, _with_long_answers_scored(questions.cases, [kept[id_] for id_ in asked]))
@@ -174,18 +187,37 @@ def _line(row: Row) -> str:
     return json.dumps(asdict(row), ensure_ascii=False) + "\n"
 
 
-def _ask(rag: Rag, case: Case, sources: Sequence[str]) -> Row:
+def _ask(rag: Rag, case: Case, sources: Sequence[str], *, plain: LLM | None = None) -> Row:
     asked = (case.id, case.question, case.type, case.answerable)
     try:
         answer = rag.ask(case.question, case.history, sources)
         values = answer_values(case, answer, lambda *a: _supports(rag, *a))
+        prompted = _plainly(plain, case, answer, rag.trace(answer.id)) if plain else None
     except RagError as error:
         scored = ("em", "f1", "contains", "rougeL") if case.answers else ("contains",) if case.keys else ()
         wrong = scored if case.answerable else ("no_answer_recall",)
         failed = {name: 0.0 if name in wrong else None for name in MEASURES}
         return Row(*asked, None, None, "", None, failed, rag.fingerprint, f"{type(error).__name__}: {error}")
     said = "" if refused(answer) else " ".join(s.text for s in answer.sentences)
-    return Row(*asked, answer.status, answer.reason, said, confidence(answer), values, rag.fingerprint)
+    return Row(*asked, answer.status, answer.reason, said, confidence(answer), values, rag.fingerprint, plain=prompted)
+
+
+def _plainly(llm: LLM, case: Case, answer: Answer, trace: Trace | None) -> dict[str, float | None]:
+    """The measures of what the model says when it is given the same evidence and merely told that it may refuse."""
+    if trace is None:
+        raise StoreError(f"The answer to {case.id} left no trace.")
+    read = (
+        Passage(e.source, e.source, e.start, e.end, e.text, (Sentence(e.start, e.end),))
+        for e in trace.evidence
+        if not e.cut
+    )
+    sent = [_evidence(alone, answer) for alone in read]
+    said = "".join(llm.stream(answer_messages(trace.search_text, sent, may_refuse=True))) if sent else NOT_FOUND
+    status: Status = "not_in_documents" if says_not_found(said) else "answered"
+    sentences = (AnswerSentence(said, "unsupported", ()),)
+    prompted = replace(answer, status=status, text=said, sentences=sentences, citations=(), timings={})
+    values = answer_values(case, prompted, lambda *_: False)
+    return values | {"citation_precision": None, "citation_recall": None, "gold_precision": None, "gold_recall": None}
 
 
 def _supports(rag: Rag, sentence: str, evidence: Sequence[Evidence], question: str) -> bool:
@@ -256,7 +288,7 @@ def citation_support(answer: Answer, supports: Supports) -> tuple[float | None, 
     useful: list[float] = []
     for sentence in answer.sentences:
         whole = sentence.support in ("quoted", "supported")
-        evidence = [_evidence(cited[n], answer) for n in sentence.citations]
+        evidence = [_cited(cited[n], answer) for n in sentence.citations]
         for i, one in enumerate(evidence):
             rest = evidence[:i] + evidence[i + 1 :]
             asked = answer.standalone_question
@@ -266,28 +298,37 @@ def citation_support(answer: Answer, supports: Supports) -> tuple[float | None, 
     return fmean(useful) if useful else 0.0, recall
 
 
-def _evidence(citation: Citation, answer: Answer) -> Evidence:
-    """The evidence that a citation was made from, in its passage; in one of its own where that was not fetched."""
-    c = citation
+def _cited(c: Citation, answer: Answer) -> Evidence:
+    return _evidence(
+        Passage(c.source, c.title, c.start, c.end, c.quote, (Sentence(c.start, c.end),), c.heading), answer
+    )
+
+
+def _evidence(alone: Passage, answer: Answer) -> Evidence:
+    """A sentence in the passage that it was read in, or as one of its own where that was not fetched."""
     held = (
         hit.passage
         for hit in answer.passages
-        if hit.passage.source == c.source and hit.passage.start <= c.start and c.end <= hit.passage.end
+        if hit.passage.source == alone.source and hit.passage.start <= alone.start and alone.end <= hit.passage.end
     )
-    alone = Passage(c.source, c.title, c.start, c.end, c.quote, (Sentence(c.start, c.end),), c.heading)
-    return Evidence(next(held, alone), c.start, c.end, c.quote, 0.0)
+    return Evidence(next(held, alone), alone.start, alone.end, alone.text, 0.0)
 
 
 def answers_as_json(results: Sequence[Result]) -> dict[str, dict[str, dict[str, float | int | None]]]:
     """{set: {measure: {value, low, high, n}}}"""
-    return {result.name: {name: asdict(value) for name, value in result.measures().items()} for result in results}
+    shown = _with_plain(results)
+    return {result.name: {name: asdict(value) for name, value in result.measures().items()} for result in shown}
+
+
+def _with_plain(results: Sequence[Result]) -> list[Result]:
+    return [one for result in results for one in (result, result.plain()) if one]
 
 
 def print_answers(results: Sequence[Result], console: "Console", *, command: str, model: str) -> None:
     """A table a set: a measure a line, and what the types of questions differ in below."""
     from rich.table import Table
 
-    for result in results:
+    for result in _with_plain(results):
         measured, kinds = result.measures(), result.by_type()
         kinds = kinds if len(kinds) > 1 else {}
         table = Table(title=f"{result.name}: {len(result.rows)} questions")
@@ -302,7 +343,7 @@ def print_answers(results: Sequence[Result], console: "Console", *, command: str
                 )
         console.print(table)
         for row in result.rows:
-            if row.error:
+            if row.error and row.plain is None:
                 console.print(f"Failed: {row.id}: {row.error}", markup=False, highlight=False, soft_wrap=True)
     versions = ", ".join(f"{name} {number}" for name, number in package_versions().items())
     console.print(

@@ -553,6 +553,9 @@ def bench_answers(
     closed: Annotated[
         bool, typer.Option("--closed", help="Each question is answered from its own passages alone.")
     ] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Beside it, what the model alone says when told that it may refuse.")
+    ] = False,
     limit: Annotated[
         int | None, typer.Option(help="Only this many questions of each set, half of them answerable.", min=1)
     ] = None,
@@ -575,6 +578,7 @@ def bench_answers(
                 settings,
                 out=rows,
                 given=closed,
+                plain=plain,
                 resume=resume,
                 progress=lambda now, done, n: report(done, n, now),
             )

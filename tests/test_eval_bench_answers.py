@@ -29,6 +29,7 @@ from rag.cli import app
 from rag.config import Settings, load_settings
 from rag.errors import InputError, ModelError
 from rag.types import Answer, AnswerSentence, Citation, Evidence, Hit, Passage, Sentence
+from tests.fakes import FakeLLM, fake_rag
 
 TEXT = "The mill at Lindal ground barley. Its wheel measured 6 metres."
 PASSAGE = Passage("mill.txt", "Mill", 0, len(TEXT), TEXT, (Sentence(0, 33), Sentence(34, 62)))
@@ -229,3 +230,31 @@ def test_a_failed_question_is_wrong_but_no_refusal() -> None:
     assert _estimates([row])["contains"].n == 1
     row = _ask(Broken(), Case("m", "What?", keys=(("barley",),)), ())  # type: ignore[arg-type]
     assert row.values["contains"] == 0.0
+
+
+def test_the_plain_prompt_reads_the_same_evidence_and_refuses_in_its_own_words(tmp_path: Path) -> None:
+    (tmp_path / "mill.txt").write_text(TEXT, encoding="utf-8")
+    llm = FakeLLM(
+        lambda m: "It ground barley." if "barley" in m[-1].content and "grind" in m[-1].content else "NOT FOUND",
+        yes=0.1,
+    )
+    rag = fake_rag(tmp_path / "home", llm)
+    rag.ingest([tmp_path / "mill.txt"])
+    answered = _ask(rag, Case("m", "What did the mill at Lindal grind?", ("barley",)), (), plain=llm)
+    assert answered.status == "not_in_documents" and answered.values["contains"] == 0.0
+    assert answered.plain is not None and answered.plain["contains"] == 1.0 and answered.plain["false_refusal"] == 0.0
+    said = llm.prompts[-1]
+    assert "reply only: NOT FOUND" in said[0].content and "ground barley" in said[1].content
+    refused = _ask(rag, Case("n", "How deep is the mill at Lindal?", answerable=False), (), plain=llm)
+    assert refused.plain is not None and refused.plain["no_answer_recall"] == 1.0
+    shown = answers_as_json([Result("s", (answered, refused))])
+    assert shown["s"]["false_refusal"]["value"] == 1.0
+    assert shown["s, plain prompt"]["false_refusal"]["value"] == 0.0
+    assert shown["s, plain prompt"]["auroc"]["n"] == 0
+
+
+@pytest.mark.model
+def test_the_plain_prompt_needs_a_model(tmp_path: Path) -> None:
+    settings = load_settings({}, home=tmp_path / "home", llm="extractive")
+    with pytest.raises(InputError, match="--plain needs a model"):
+        answers(read_answer_set(_set(tmp_path / "s")), settings, out=tmp_path / "rows", plain=True)
