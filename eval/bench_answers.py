@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from eval.bench import QuestionSet, indexed, read_set
 from eval.dataset import Case, Gold
 from eval.metrics import (
-    TIMINGS,
+    COSTS,
     Estimate,
     auroc,
     average_of,
@@ -47,7 +47,7 @@ Supports = Callable[[str, Sequence[Evidence], str], bool]  # sentence, evidence,
 LONG = 15  # words of a typical reference from which on an answer is long, and its order of words counts
 MEASURES = (
     *("em", "f1", "contains", "rougeL", "no_answer_recall", "false_refusal", "auroc"),
-    *("citation_precision", "citation_recall", "gold_precision", "gold_recall", *TIMINGS),
+    *("citation_precision", "citation_recall", "gold_precision", "gold_recall", *COSTS),
 )
 
 
@@ -245,7 +245,7 @@ def answer_values(case: Case, answer: Answer, supports: Supports) -> dict[str, f
         "citation_recall": recall,
         "gold_precision": citation_precision(merged, answer),
         "gold_recall": citation_recall(merged, answer),
-    } | {name: answer.timings.get(name) for name in TIMINGS}
+    } | {name: answer.timings.get(name) for name in COSTS}
 
 
 def squad(text: str) -> list[str]:

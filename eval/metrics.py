@@ -20,7 +20,8 @@ SEARCHED = 5  # passages that hit@5 looks at
 HEAD = 400  # a passage that holds this many characters of a longer gold span holds enough of it
 RESAMPLES = 2000
 TIMINGS = ("search_s", "first_token_s", "total_s")
-LOWER_IS_BETTER = ("false_refusal", *TIMINGS)
+COSTS = (*TIMINGS, "prompt_tokens", "tokens_per_s")  # what an answer took: neither right nor wrong
+LOWER_IS_BETTER = ("false_refusal", *TIMINGS, "prompt_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ def measures(texts: Mapping[str, str]) -> dict[str, Measure]:
         "search_s": _timing("search_s"),
         "first_token_s": _timing("first_token_s"),
         "total_s": _timing("total_s"),
+        "prompt_tokens": _timing("prompt_tokens"),
+        "tokens_per_s": _timing("tokens_per_s"),
     }
 
 
@@ -155,8 +158,8 @@ def paired_interval(pairs: Sequence[tuple[float, float]], average: Average) -> t
 
 
 def average_of(name: str) -> Average:
-    """A few slow answers say little of what is usual, so timings have a median."""
-    return "median" if name in TIMINGS else "mean"
+    """A few slow answers say little of what is usual, so what answers take has a median."""
+    return "median" if name in COSTS else "mean"
 
 
 def _average(values: NDArray[np.float64], average: Average) -> NDArray[np.float64]:

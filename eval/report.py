@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from eval.metrics import LOWER_IS_BETTER, TIMINGS, Estimate
+from eval.metrics import COSTS, LOWER_IS_BETTER, TIMINGS, Estimate
 from eval.results import Comparison, Difference, Quote, Row, Run, by_stage, risk_coverage
 from eval.stages import MEANING as STAGES
 
@@ -28,6 +28,8 @@ MEANING = {
     "search_s": "median time until the passages are found",
     "first_token_s": "median time until the first word",
     "total_s": "median time until the whole answer",
+    "prompt_tokens": "median of the tokens that the model is sent, in all its calls for an answer",
+    "tokens_per_s": "median speed at which the model writes",
     "right_alone": "questions answered right from their gold paragraphs alone",
     "right_in_noise": "the same among paragraphs of other documents",
     "follows_change": "answers that follow the document when a figure or name in it is changed",
@@ -124,15 +126,18 @@ def _shown(name: str, value: float | None, *, signed: bool = False) -> str:
     if value is None:
         return "-"
     sign = "+" if signed else ""
-    return f"{value:{sign}.2f} s" if name in TIMINGS else f"{100 * value:{sign}.1f}{'' if signed else '%'}"
+    if name in COSTS:
+        return f"{value:{sign}.2f} s" if name in TIMINGS else f"{value:{sign}.0f}"
+    return f"{100 * value:{sign}.1f}{'' if signed else '%'}"
 
 
 def _range(name: str, low: float | None, high: float | None, *, signed: bool = False) -> str:
     if low is None or high is None:
         return "-"
     sign = "+" if signed else ""
-    if name in TIMINGS:
-        return f"{low:{sign}.2f} … {high:{sign}.2f}"
+    if name in COSTS:
+        digits = 2 if name in TIMINGS else 0
+        return f"{low:{sign}.{digits}f} … {high:{sign}.{digits}f}"
     return f"{100 * low:{sign}.1f} … {100 * high:{sign}.1f}"
 
 
@@ -303,7 +308,7 @@ def _known(rows: Sequence[Row], name: str) -> list[float]:
 
 
 def _rates(comparison: Comparison) -> dict[str, Difference]:
-    return {name: d for name, d in comparison.differences.items() if name not in TIMINGS}
+    return {name: d for name, d in comparison.differences.items() if name not in COSTS}
 
 
 def _plot_types(by_type: dict[str, dict[str, Estimate]]) -> str:

@@ -10,8 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from eval.dataset import Case, Gold
 from eval.metrics import (
+    COSTS,
     LOWER_IS_BETTER,
-    TIMINGS,
     Estimate,
     average_of,
     confidence,
@@ -267,7 +267,7 @@ def _difference(name: str, a: Sequence[float | None], b: Sequence[float | None])
     first, second = typical([x for x, _ in pairs], average), typical([y for _, y in pairs], average)
     low, high = paired_interval(pairs, average)
     worse = low > 0 if name in LOWER_IS_BETTER else high < 0
-    return Difference(first, second, second - first, low, high, len(pairs), worse and name not in TIMINGS)
+    return Difference(first, second, second - first, low, high, len(pairs), worse and name not in COSTS)
 
 
 def _gold(gold: Gold, texts: Mapping[str, str]) -> Quote:

@@ -43,7 +43,7 @@ from rag.readers.pdf import picture_of
 from rag.retrieval import WORTH_READING, content_stems, fold_duplicates, rank, select_evidence, words
 from rag.screening import SCREENING_VERSION, disarmed
 from rag.storing import BATCH_PASSAGES, DRAFTS_AHEAD, Draft, ahead, cut, embedded, rebuild, recipe_of, vectors_of
-from rag.tracing import Traced, TraceStore
+from rag.tracing import Traced, TraceStore, usage
 from rag.types import (
     QUESTION_CHARACTERS,
     Answer,
@@ -683,6 +683,7 @@ class _Asking:
 
     def _answer(self, text: str, status: Status) -> Answer:
         self.timings["total_s"] = time.perf_counter() - self.started
+        self.timings |= usage(self.llm.calls) if self.llm and self.llm.calls else {}
         return Answer(
             question=self.question,
             standalone_question=self.understood.standalone,

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from rag.generation import count_tokens
@@ -88,11 +89,21 @@ class Traced:
         self.calls.append(ModelCall(tuple(messages), sent, reply, count_tokens(reply), took, begun, probability))
 
 
+def usage(calls: Sequence[ModelCall]) -> dict[str, float]:
+    """What the calls for one answer sent, as cl100k_base counts, and how fast the last reply was written."""
+    speeds = [speed for call in calls if (speed := call.tokens_per_s)]
+    return {"prompt_tokens": sum(call.prompt_tokens for call in calls)} | (
+        {"tokens_per_s": speeds[-1]} if speeds else {}
+    )
+
+
 class TraceStore:
     """The newest traces in one SQLite file, which is made with the first. Safe from any thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._logged_ahead = False
+        self._first = Lock()
 
     def keep(self, trace: Trace) -> None:
         """An answer does not fail because its trace cannot be written: that is logged."""
@@ -115,7 +126,10 @@ class TraceStore:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self._path, timeout=10)) as db:
-            db.execute("PRAGMA journal_mode = WAL")
+            with self._first:  # two that change the mode at once do not wait for each other: one fails
+                if not self._logged_ahead:
+                    db.execute("PRAGMA journal_mode = WAL")
+                    self._logged_ahead = True
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute(SCHEMA)
             with db:

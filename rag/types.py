@@ -182,7 +182,7 @@ class Answer:
     citations: tuple[Citation, ...]
     passages: tuple[Hit, ...]
     model: str
-    timings: Mapping[str, float]  # search_s, first_token_s, total_s
+    timings: Mapping[str, float]  # search_s, check_s, first_token_s, total_s; check; prompt_tokens, tokens_per_s
     fingerprint: str
     reason: Reason | None = None  # set where status is not_in_documents
     missing: str | None = None  # the part of the question that stays open

@@ -8,7 +8,7 @@ import pytest
 
 from rag import tracing
 from rag.pipeline import Rag
-from rag.tracing import Traced, TraceStore, as_trace, explained
+from rag.tracing import Traced, TraceStore, as_trace, explained, usage
 from rag.types import Done, Message, ModelCall, Term, Trace
 from tests.fakes import FakeLLM, fake_rag
 
@@ -61,9 +61,18 @@ def test_a_trace_tells_what_was_searched_read_and_judged(rag: Rag) -> None:
     assert check.probability == trace.check == 1.0
     assert sent[0] in answer.messages[-1].content
     assert answer.prompt_tokens > 20
+    assert trace.timings["prompt_tokens"] == check.prompt_tokens + answer.prompt_tokens
     assert answer.reply == sent[0]
     assert [(j.support, j.citations, j.score) for j in trace.judged] == [("quoted", (1,), 1.0)]
     assert trace.timings["total_s"] > 0
+
+
+def test_the_speed_of_an_answer_is_that_of_the_last_reply_that_was_written() -> None:
+    def call(reply_tokens: int, total_s: float, first_s: float | None) -> ModelCall:
+        return ModelCall((), 100, "", reply_tokens, total_s, first_s)
+
+    assert usage([call(0, 1.0, None)]) == {"prompt_tokens": 100}
+    assert usage([call(21, 2.0, 1.0), call(41, 3.0, 1.0)]) == {"prompt_tokens": 200, "tokens_per_s": 20.0}
 
 
 def test_sentences_that_are_worth_too_little_or_over_the_budget_are_named(tmp_path: Path) -> None:

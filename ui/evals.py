@@ -9,6 +9,7 @@ from ui.render import esc
 from ui.words import Words
 
 TIMES = ("search_s", "first_token_s", "total_s")
+COUNTS = ("prompt_tokens", "tokens_per_s")
 SETS: tuple[QuestionSet, ...] = ("sample", "own")
 
 
@@ -152,14 +153,16 @@ def _shown(name: str, value: float | None, *, signed: bool = False) -> str:
     if value is None:
         return "–"
     sign = "+" if signed else ""
+    if name in COUNTS:
+        return f"{value:{sign}.0f}"
     return f"{value:{sign}.2f} s" if name in TIMES else f"{100 * value:{sign}.1f}{'' if signed else ' %'}"
 
 
 def _range(name: str, low: float | None, high: float | None, *, signed: bool = False) -> str:
     if low is None or high is None:
         return "–"
-    one = 1 if name in TIMES else 100
-    form = f"{'+' if signed else ''}.{2 if name in TIMES else 1}f"
+    one = 1 if name in (*TIMES, *COUNTS) else 100
+    form = f"{'+' if signed else ''}.{2 if name in TIMES else 0 if name in COUNTS else 1}f"
     return f"{one * low:{form}} … {one * high:{form}}"
 
 
