@@ -67,14 +67,14 @@ def match(
     weights = _weights(said, asked, rarity)
     if copied := [e for e in evidence if _is_copy(sentence, e.text)]:
         return Match("quoted", (copied[0],), 1.0)
-    chosen = _cover(said, weights, found)
-    covered = frozenset(said.tokens[i].key for f in found for i in f)
+    told = [_keys(said, *(found_in(said, read(text)) for text in _context(e))) for e in evidence]
+    chosen = _cover(said, weights, found, told)
+    covered = _keys(said, *found)
     score = _score(said, found)
-    share = sum(weights[k] for k in {said.tokens[i].key for c in chosen for i in found[c]})
-    context = [read(text) for i in chosen for text in _context(evidence[i])]
-    known = frozenset(said.tokens[i].key for c in chosen for i in found[c]).union(
-        *({said.tokens[i].key for i in found_in(said, c)} for c in context)
-    )
+    cited = _keys(said, *(found[i] for i in chosen))
+    known = cited.union(*(told[i] for i in chosen))
+    # What other evidence says in full need not be cited again where the passage has told it already.
+    share = sum(weights[key] for key in cited | (known & covered & {t.key for t in said.tokens if t.kind == "word"}))
     open_names = _open_names(said, asked, known, covered)
     asked_names = [name for name in open_names if name <= asked.keys]
     around = frozenset[str]().union(*(_around(evidence[i], evidence) for i in chosen if asked_names))
@@ -109,8 +109,17 @@ def _open_names(said: Claim, asked: Claim, known: Set[str], covered: Set[str]) -
     return [name for name in said.names if not name <= known and (name.isdisjoint(known) or not name <= whole)]
 
 
-def _cover(said: Claim, weights: Mapping[str, float], found: Sequence[Found]) -> list[int]:
-    """Greedily the evidence that holds most of what is not yet held; names and numbers count extra."""
+def _keys(said: Claim, *found: Found) -> frozenset[str]:
+    return frozenset(said.tokens[i].key for f in found for i in f)
+
+
+def _cover(
+    said: Claim, weights: Mapping[str, float], found: Sequence[Found], told: Sequence[frozenset[str]]
+) -> list[int]:
+    """Greedily the evidence that holds most of what is not yet held; names and numbers count extra.
+
+    `told`: what the reader of each knows from its passage; no second footnote is needed for that.
+    """
     held = [{said.tokens[i].key for i in f} for f in found]
     needed = {t.key for t in said.tokens if t.kind != "word"}
     chosen: list[int] = []
@@ -121,7 +130,7 @@ def _cover(said: Claim, weights: Mapping[str, float], found: Sequence[Found]) ->
         if best in chosen or gains[best] < (SECOND if chosen else 1e-9):
             break
         chosen.append(best)
-        covered |= held[best]
+        covered |= held[best] | told[best]
     # Evidence that shares nothing with the sentence but a name is about something else: it lends the name no support.
     deeds = {t.key for t in said.tokens if t.kind != "name"}
     return chosen[:1] + [i for i in chosen[1:] if sum(weights[k] for k in deeds & held[i]) >= ALIKE]

@@ -131,6 +131,15 @@ def test_a_citation_carries_what_is_known_of_its_document() -> None:
     assert (citation.author, citation.publisher, citation.date) == ("Ida Holm", "Lindal Press", "1931")
 
 
+def test_what_the_passage_told_just_before_needs_no_footnote_of_its_own() -> None:
+    told = passage(
+        "Luisa Elena Barros spoke for the millers at the council.",
+        "Barros blamed the new weir for the quarrels.",
+    )
+    found = match("Luisa Elena Barros blamed the new weir for the quarrels.", told)
+    assert (found.support, [e.text for e in found.evidence]) == ("supported", [told[1].text])
+
+
 def test_evidence_of_the_same_words_is_cited_by_the_first() -> None:
     twin = replace(MILL[0], passage=replace(MILL[0].passage, source="other.md"))
     found = attribute("Edna Marsh built the Lindal mill in 1887.", [twin, MILL[0]])
