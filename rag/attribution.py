@@ -67,14 +67,14 @@ def match(
     weights = _weights(said, asked, rarity)
     if copied := [e for e in evidence if _is_copy(sentence, e.text)]:
         return Match("quoted", (copied[0],), 1.0)
+    names = frozenset[str]().union(*said.names)
     told = [_keys(said, *(found_in(said, read(text)) for text in _context(e))) for e in evidence]
-    chosen = _cover(said, weights, found, told)
+    chosen = _cover(said, weights, found, [names & t for t in told])
     covered = _keys(said, *found)
     score = _score(said, found)
     cited = _keys(said, *(found[i] for i in chosen))
     known = cited.union(*(told[i] for i in chosen))
-    # What other evidence says in full need not be cited again where the passage has told it already.
-    share = sum(weights[key] for key in cited | (known & covered & {t.key for t in said.tokens if t.kind == "word"}))
+    share = sum(weights[key] for key in cited)
     open_names = _open_names(said, asked, known, covered)
     asked_names = [name for name in open_names if name <= asked.keys]
     around = frozenset[str]().union(*(_around(evidence[i], evidence) for i in chosen if asked_names))
@@ -114,11 +114,11 @@ def _keys(said: Claim, *found: Found) -> frozenset[str]:
 
 
 def _cover(
-    said: Claim, weights: Mapping[str, float], found: Sequence[Found], told: Sequence[frozenset[str]]
+    said: Claim, weights: Mapping[str, float], found: Sequence[Found], named: Sequence[frozenset[str]]
 ) -> list[int]:
     """Greedily the evidence that holds most of what is not yet held; names and numbers count extra.
 
-    `told`: what the reader of each knows from its passage; no second footnote is needed for that.
+    `named`: the names that the reader of each knows from its passage; they need no second footnote.
     """
     held = [{said.tokens[i].key for i in f} for f in found]
     needed = {t.key for t in said.tokens if t.kind != "word"}
@@ -130,7 +130,7 @@ def _cover(
         if best in chosen or gains[best] < (SECOND if chosen else 1e-9):
             break
         chosen.append(best)
-        covered |= held[best] | told[best]
+        covered |= held[best] | named[best]
     # Evidence that shares nothing with the sentence but a name is about something else: it lends the name no support.
     deeds = {t.key for t in said.tokens if t.kind != "name"}
     return chosen[:1] + [i for i in chosen[1:] if sum(weights[k] for k in deeds & held[i]) >= ALIKE]
