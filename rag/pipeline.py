@@ -78,7 +78,7 @@ SURVEY_PASSAGES = 1500  # gone through for a question that wants all there is
 SURVEY_STEPS = 6  # calls of the model for it, each with as much evidence as an answer has
 SURVEY_WORTH = 0.5  # as WORTH_READING: what belongs to a list need not be as near as what answers
 EXTRACTIVE_SENTENCES = 2
-EXTRACTIVE_SCORE = 0.5  # least score of evidence that answers by itself; with a model, the model is asked
+EXTRACTIVE_SCORE = 0.46  # least score of evidence that answers by itself; with a model, the model is asked
 NO_WEIGHTS = "No model is installed, so these are sentences of the documents, word for word. `rag weights` brings one."
 
 

@@ -17,6 +17,9 @@ from rag.screening import asks_about_orders, fake_turns, gives_orders
 from rag.types import Evidence, Hit, LeftOut, Place
 
 WORTH_READING = 0.7  # share of the best sentence's score; what is worth less costs time and misleads a small model
+# What a sentence is worth by its own cosine, by its passage's score, and by the share of the question's rarity that it holds.
+# Among the words that are sent stand so more of the sentences that answer: by measure, on three question sets.
+OF_COSINE, OF_PASSAGE, OF_WORDS = 0.2, 0.4, 0.4
 WORD = re.compile(r"\w+")
 NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 STOP_WORDS = frozenset(
@@ -184,15 +187,15 @@ def select_evidence(
     The best one is read whatever its size, its neighbours where they fit. A sentence is worth its own cosine, the score of its passage, and the share
     of the question's rarity that it holds; what is worth less than `worth` times the best is not read.
     """
-    asked = {stem(w): rarity.get(w, 0.0) for w in words(question)}
+    asked = {word[:PREFIX]: rarity.get(word, 0.0) for word in words(question)}
     total = sum(asked.values()) or 1.0
     scored: list[Evidence] = []
     for hit in hits:
         for sentence, cosine in zip(hit.passage.sentences, hit.sentence_scores, strict=True):
             text = hit.passage.quote(sentence)
-            held = {stem(w) for w in words(text)}
+            held = {word[:PREFIX] for word in words(text)}
             overlap = sum(value for key, value in asked.items() if key in held) / total
-            score = 0.4 * cosine + 0.4 * hit.score + 0.2 * overlap
+            score = OF_COSINE * cosine + OF_PASSAGE * hit.score + OF_WORDS * overlap
             scored.append(Evidence(hit.passage, sentence.start, sentence.end, text, score))
     scored.sort(key=lambda e: -e.score)
     if not asks_about_orders(question):
