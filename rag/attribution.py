@@ -39,7 +39,7 @@ class Match:
 
 
 ROUGHLY = frozenset(
-    "no dozen dozens hundreds thousands millions pair couple docena docenas cientos miles millones par".split()
+    "1 single sole once twice no dozen dozens hundreds thousands millions pair couple docena docenas cientos miles millones par".split()
 )
 FIGURES = frozenset({"number", "year", "date", "day"})
 LEAST_SHARED = 3  # words that a text must share with a statement to speak of the same matter
@@ -79,13 +79,16 @@ def match(
     asked_names = [name for name in open_names if name <= asked.keys]
     around = frozenset[str]().union(*(_around(evidence[i], evidence) for i in chosen if asked_names))
     about_another = any(name.isdisjoint(around) for name in asked_names)
-    figures = {t.key for t in said.tokens if t.kind in ("number", "year", "day")}
-    if share < (SUPPORTED if about_another else PARTIAL) or figures - known:
+    open_figures = {t.key for t in said.tokens if t.kind in ("number", "year", "day")} - known
+    # How many the asker takes for granted ("the two factors") is no claim of the answer's own; when it was, is.
+    repeated = {t.key for t in asked.tokens if t.kind == "number"}
+    if share < (SUPPORTED if about_another else PARTIAL) or open_figures - repeated:
         return Match("unsupported", (), score)
     open_dates = {t.key for t in said.tokens if t.kind in ("date", "side")} - known
     open_things = {t.key for t in said.tokens if is_thing(said, t)} - known - asked.keys
     against = contradictions(said, [held[i] for i in chosen])
-    full = share >= SUPPORTED and not open_names and not open_dates and not open_things and not against
+    open_ones = (*open_names, *open_figures, *open_dates, *open_things)
+    full = share >= SUPPORTED and not open_ones and not against
     return Match("supported" if full else "partial", tuple(evidence[i] for i in chosen), score)
 
 
@@ -245,7 +248,7 @@ def replies(question: str, sentences: Sequence[str]) -> bool:
     new = [t for claim in said for t in claim.tokens if t.key not in asked.keys]
     if asks_for_number(question):
         return any(t.kind in FIGURES for t in new) or any(
-            claim.quantities - asked.quantities or ROUGHLY & set(claim.words) for claim in said
+            claim.quantities - asked.quantities or ROUGHLY & set(claim.words) - set(asked.words) for claim in said
         )
     return bool(new) or not is_open(question)
 

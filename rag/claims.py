@@ -244,6 +244,12 @@ SPELT_OUT = tuple(  # what is as often written short, or in the other language
         ("United Nations", r"U\.N\.|UN|ONU|Naciones Unidas"),
     )
 )
+HUNDREDS = re.compile(r"\b(\d{2})00s\b")  # the 1600s are the 17th century
+SIGLO = re.compile(r"\b[Ss]iglos? ([IVX]+)\b")
+CLASS = re.compile(
+    r"\b((?i:class|type|phase|stage|level|grade|category|group|part|chapter|volume|clase|tipo|fase)) ([IVX]+)\b"
+)
+ROMAN = {"I": 1, "V": 5, "X": 10}
 ACCORDING = re.compile(r"(^(?:according to|según)\b[^,;:]*),", re.IGNORECASE)
 DATE_COMMA = re.compile(r"(?<=\d),(?=\s\d{4}\b)")
 CURRENCIES = {"£": "pound", "€": "euro", "¥": "yen"}
@@ -308,7 +314,16 @@ def read(text: str) -> Claim:
     text = plain(text)
     for name, short in SPELT_OUT:
         text = short.sub(name, text)
+    text = HUNDREDS.sub(lambda m: f"{int(m[1]) + 1}th century", text)
+    text = CLASS.sub(lambda m: f"{m[1]} {_roman(m[2])}", text)
+    text = SIGLO.sub(lambda m: f"{_roman(m[1])}th century", text)
     return _Reader(text).claim()
+
+
+def _roman(numeral: str) -> int:
+    """Up to XXXIX; a smaller one before a greater is taken off."""
+    values = [ROMAN[letter] for letter in numeral]
+    return sum(-v if v < max(values[i:]) else v for i, v in enumerate(values))
 
 
 def claims_nothing(sentence: str) -> bool:

@@ -16,7 +16,7 @@ from rag.types import Evidence, Message, Passage
 if TYPE_CHECKING:
     import tiktoken
 
-PROMPT_VERSION = 4
+PROMPT_VERSION = 5
 NOT_FOUND = "NOT FOUND"
 # models/answerable.gguf wakes at these words: in others it sleeps.
 ASKS_WHETHER = "Can this question be answered from the passages alone"
@@ -105,7 +105,10 @@ def translate_question_messages(question: str, language: str) -> list[Message]:
 
 
 def passages_block(evidence: Sequence[Evidence]) -> str:
-    """The evidence by document, each under its title, the best first; neighbours stand together, as in the text."""
+    """The evidence by document, each under its title; neighbours stand together, as in the text.
+
+    The best stands last: a small model says best what it has read just before the question.
+    """
     by_source: dict[str, list[list[Evidence]]] = {}
     for e in evidence:
         runs = by_source.setdefault(e.passage.source, [])
@@ -115,8 +118,10 @@ def passages_block(evidence: Sequence[Evidence]) -> str:
         else:
             run.append(e)
     blocks = []
-    for runs in by_source.values():
-        lines = [" ".join(disarmed(plain(e.text)) for e in sorted(run, key=lambda e: e.start)) for run in runs]
+    for runs in reversed(by_source.values()):
+        lines = [
+            " ".join(disarmed(plain(e.text)) for e in sorted(run, key=lambda e: e.start)) for run in reversed(runs)
+        ]
         blocks.append("\n".join([f"[{_title(runs[0][0].passage)}]", *lines]))
     held = "\n\n".join(blocks).replace(ASKS_WHETHER, ASKS_WHETHER.lower())  # no document wakes the adapter
     return f"Passages:\n{held}"

@@ -215,3 +215,36 @@ def test_a_sentence_replies_with_what_the_question_does_not_say(question: str, s
 )
 def test_a_sentence_that_says_the_question_again_is_no_reply(question: str, sentence: str) -> None:
     assert not replies(question, [sentence])
+
+
+@pytest.mark.parametrize(
+    ("sentence", "source"),
+    [
+        (
+            "Lindal had millers as mayors in the 1600s and 1700s.",
+            "Millers served as mayors of Lindal in the 17th and 18th centuries.",
+        ),
+        ("Los molinos de Lindal ardieron en el siglo XVII.", "The mills of Lindal burned in the 1600s."),
+        ("The class 1 receptor holds the antigen.", "The antigen is held by the Class I receptor."),
+    ],
+)
+def test_a_century_or_class_may_be_written_in_another_way(sentence: str, source: str) -> None:
+    assert match(sentence, passage(source)).support in ("supported", "partial")
+
+
+def test_a_count_that_the_question_takes_for_granted_is_open_but_no_invention() -> None:
+    told = passage("The wheel turns slower when water or wind is scarce.")
+    said = "The two things that slow the wheel are water and wind being scarce."
+    assert match(said, told, question="What two things slow the wheel?").support == "partial"
+    assert match(said, told, question="What slows the wheel?").support == "unsupported"
+    year = "In 1887 the wheel turned slower when water or wind was scarce."
+    assert match(year, told, question="When did the wheel turn slower in 1887?").support == "unsupported"
+
+
+@pytest.mark.parametrize("said", ["Voters choose one member.", "A single member is chosen.", "They vote once."])
+def test_one_is_a_number_too(said: str) -> None:
+    assert replies("How many members do voters choose?", [said])
+
+
+def test_an_answer_without_any_number_does_not_say_how_many() -> None:
+    assert not replies("How many members do voters choose?", ["Voters choose the members of the council."])

@@ -35,9 +35,9 @@ TALK = [Message("user", "Who built the mill?"), Message("assistant", "Edna Marsh
 # -- prompts ------------------------------------------------------------------------------------------------------
 
 
-def test_each_document_stands_under_its_title_the_best_one_first() -> None:
+def test_each_document_stands_under_its_title_the_best_one_last() -> None:
     found = [evidence("B one.", "b.md", "Bees"), evidence("A one.", "a.md", "Ants"), evidence("B two.", "b.md", "Bees")]
-    assert passages_block(found) == "Passages:\n[Bees]\nB one.\nB two.\n\n[Ants]\nA one."
+    assert passages_block(found) == "Passages:\n[Ants]\nA one.\n\n[Bees]\nB two.\nB one."
 
 
 def test_neighbours_stand_together_in_the_order_of_the_text() -> None:
@@ -49,7 +49,7 @@ def test_neighbours_stand_together_in_the_order_of_the_text() -> None:
     )
     far = evidence("It had a wheel.")
     assert (
-        passages_block([best, far, after]) == "Passages:\n[The mill]\nEdna built it. She was a mason.\nIt had a wheel."
+        passages_block([best, far, after]) == "Passages:\n[The mill]\nIt had a wheel.\nEdna built it. She was a mason."
     )
     assert passages_block([best, other]) == "Passages:\n[The mill]\nIt rained. Edna built it."
 
