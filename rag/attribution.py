@@ -245,7 +245,7 @@ def _words(text: str) -> tuple[str, ...]:
 def replies(question: str, sentences: Sequence[str]) -> bool:
     """Whether sentences tell what a question asks: something that it does not say itself, and a number where it wants one."""
     asked, said = read(question), [read(s) for s in sentences]
-    new = [t for claim in said for t in claim.tokens if t.key not in asked.keys]
+    new = [t for claim in said for i, t in enumerate(claim.tokens) if i not in found_in(claim, asked)]
     if asks_for_number(question):
         return any(t.kind in FIGURES for t in new) or any(
             claim.quantities - asked.quantities or ROUGHLY & set(claim.words) - set(asked.words) for claim in said
