@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -48,6 +49,11 @@ DISAGREE = {
 }
 MARK = re.compile(r"\s*\[\^?\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\]")
 MARK_BEGINS = re.compile(r"\s*\[[\^\d\s,;–-]{0,20}\Z|\s+\Z")  # what may yet become a mark
+
+NAMES = re.compile(r"[^\W\d_a-zß-öø-ÿ][\w'’-]+(?: [^\W\d_a-zß-öø-ÿ][\w'’-]+)+")
+NAME_GOES_ON = re.compile(r"(?:\b[^\W\d_a-zß-öø-ÿ][\w'’-]*\s*)+\Z")
+SLIP = 0.8  # least likeness of a misspelt word, as difflib counts it
+SLIP_BEGINS = 3  # letters that it begins with rightly
 
 # The fixed part stands first, so that the engine keeps it, and the passages next, so that the check and the answer
 # share them.
@@ -211,6 +217,40 @@ def without_marks(chunks: Iterator[str]) -> Iterator[str]:
         held = held[cut:]
     if held:
         yield held
+
+
+def respelling(chunks: Iterator[str], texts: Sequence[str]) -> Iterator[str]:
+    """A reply in which a name is spelt as in `texts`: a small model that reads Ramírez may write Ramínez.
+
+    Names of two words and more, one of which differs by a letter or two and stands nowhere in the texts. Held back until
+    it is known where a name ends.
+    """
+    names = list(dict.fromkeys(tuple(name.split()) for text in texts for name in NAMES.findall(plain(text))))
+    known = frozenset(word for text in texts for word in re.findall(r"[\w'’-]+", text))
+    held = ""
+    for chunk in chunks:
+        held += chunk
+        name = NAME_GOES_ON.search(held)
+        cut = name.start() if name else len(held)
+        if cut:
+            yield NAMES.sub(lambda found: _spelt(found.group(), names, known), held[:cut])
+        held = held[cut:]
+    if held:
+        yield NAMES.sub(lambda found: _spelt(found.group(), names, known), held)
+
+
+def _spelt(written: str, names: Sequence[tuple[str, ...]], known: frozenset[str]) -> str:
+    said = written.split()
+    for name in names:
+        for at in range(len(said) - len(name) + 1):
+            other = [i for i, word in enumerate(name) if word != said[at + i]]
+            if len(other) == 1 and said[at + other[0]] not in known and _slip(said[at + other[0]], name[other[0]]):
+                return written.replace(said[at + other[0]], name[other[0]])
+    return written
+
+
+def _slip(a: str, b: str) -> bool:
+    return a[:SLIP_BEGINS] == b[:SLIP_BEGINS] and SequenceMatcher(None, a, b).ratio() >= SLIP
 
 
 def without_bullet(sentence: str) -> str:

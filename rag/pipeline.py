@@ -579,7 +579,7 @@ class _Asking:
 
     def _pieces(self, chunks: Iterator[str]) -> Iterable[generation.Piece]:
         """As they come; all at once where each is to be translated, since a model does one thing at a time."""
-        pieces = generation.pieces(chunks)
+        pieces = generation.pieces(generation.respelling(chunks, [e.text for e in self.evidence]))
         return list(pieces) if self.understood.foreign else pieces
 
     def _say(self, piece: generation.Piece, query: str) -> Iterator[Event]:

@@ -15,6 +15,7 @@ from rag.generation import (
     passages_block,
     pieces,
     refusal,
+    respelling,
     says_not_found,
     without_bullet,
     without_marks,
@@ -270,3 +271,32 @@ def test_a_number_that_begins_a_sentence_stays() -> None:
 )
 def test_a_translation_is_the_question_and_nothing_that_explains_it(reply: str, translation: str | None) -> None:
     assert as_translation(reply, "¿Cuándo se construyó el molino?") == translation
+
+
+# -- names --------------------------------------------------------------------------------------------------------
+
+
+TOLD = ["Marta Lucía Ramírez spoke first.", "Jan Andersen and Ole Anderson owned the mill."]
+
+
+@pytest.mark.parametrize(
+    ("written", "spelt"),
+    [
+        ("Marta Lucía Ramínez spoke.", "Marta Lucía Ramírez spoke."),
+        ("It was said by Marta Lucía Ramíez, who spoke first.", "It was said by Marta Lucía Ramírez, who spoke first."),
+        ("The minister Marta Lucía Ramínez", "The minister Marta Lucía Ramírez"),
+        ("Jan Anderson owned it.", "Jan Anderson owned it."),  # a name of the texts is nobody's slip
+        ("Marta Lucía Gómez spoke.", "Marta Lucía Gómez spoke."),
+        ("Ramínez spoke.", "Ramínez spoke."),  # one word alone may be anybody
+        ("NOT FOUND", "NOT FOUND"),
+    ],
+)
+def test_a_name_is_spelt_as_the_evidence_spells_it(written: str, spelt: str) -> None:
+    for size in (1, 3, 100):
+        chunks = (written[i : i + size] for i in range(0, len(written), size))
+        assert "".join(respelling(chunks, TOLD)) == spelt
+
+
+def test_all_but_a_name_that_may_go_on_is_passed_on_at_once() -> None:
+    chunks = iter(["It was", " said by Marta", " Lucía", " Ramínez", ", who"])
+    assert list(respelling(chunks, TOLD))[:2] == ["It was", " said by "]
