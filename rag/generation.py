@@ -220,7 +220,7 @@ def without_marks(chunks: Iterator[str]) -> Iterator[str]:
 
 
 def respelling(chunks: Iterator[str], texts: Sequence[str]) -> Iterator[str]:
-    """A reply in which a name is spelt as in `texts`: a small model that reads Ramírez may write Ramínez.
+    """A reply in which a name is spelt as in `texts`: a small model that reads Sigurðsson may write Sigursson.
 
     Names of two words and more, one of which differs by a letter or two and stands nowhere in the texts. Held back until
     it is known where a name ends.

@@ -276,18 +276,18 @@ def test_a_translation_is_the_question_and_nothing_that_explains_it(reply: str, 
 # -- names --------------------------------------------------------------------------------------------------------
 
 
-TOLD = ["Marta Lucía Ramírez spoke first.", "Jan Andersen and Ole Anderson owned the mill."]
+TOLD = ["Ida Maria Håkansson spoke first.", "Jan Andersen and Ole Anderson owned the mill."]
 
 
 @pytest.mark.parametrize(
     ("written", "spelt"),
     [
-        ("Marta Lucía Ramínez spoke.", "Marta Lucía Ramírez spoke."),
-        ("It was said by Marta Lucía Ramíez, who spoke first.", "It was said by Marta Lucía Ramírez, who spoke first."),
-        ("The minister Marta Lucía Ramínez", "The minister Marta Lucía Ramírez"),
+        ("Ida Maria Håkanssen spoke.", "Ida Maria Håkansson spoke."),
+        ("It was said by Ida Maria Håkanson, who spoke first.", "It was said by Ida Maria Håkansson, who spoke first."),
+        ("The minister Ida Maria Håkanssen", "The minister Ida Maria Håkansson"),
         ("Jan Anderson owned it.", "Jan Anderson owned it."),  # a name of the texts is nobody's slip
-        ("Marta Lucía Gómez spoke.", "Marta Lucía Gómez spoke."),
-        ("Ramínez spoke.", "Ramínez spoke."),  # one word alone may be anybody
+        ("Ida Maria Holm spoke.", "Ida Maria Holm spoke."),
+        ("Håkanssen spoke.", "Håkanssen spoke."),  # one word alone may be anybody
         ("NOT FOUND", "NOT FOUND"),
     ],
 )
@@ -298,5 +298,5 @@ def test_a_name_is_spelt_as_the_evidence_spells_it(written: str, spelt: str) -> 
 
 
 def test_all_but_a_name_that_may_go_on_is_passed_on_at_once() -> None:
-    chunks = iter(["It was", " said by Marta", " Lucía", " Ramínez", ", who"])
+    chunks = iter(["It was", " said by Ida", " Maria", " Håkanssen", ", who"])
     assert list(respelling(chunks, TOLD))[:2] == ["It was", " said by "]
