@@ -39,7 +39,7 @@ WHEEL = Citation(2, "mill.txt", "Mill", 34, 62, TEXT[34:], "supported")
 
 
 def _answer(*sentences: AnswerSentence, citations: tuple[Citation, ...] = (BARLEY, WHEEL), **more: object) -> Answer:
-    timings = {"check": 0.8, "search_s": 0.1, "first_token_s": 1.0, "total_s": 2.0}
+    timings = {"check": 0.8, "search_s": 0.1, "first_token_s": 1.0, "total_s": 2.0, "prompt_tokens": 300}
     text = " ".join(s.text for s in sentences)
     answer = Answer("What?", "What?", "answered", text, sentences, citations, HITS, "fake", timings, "f")
     return replace(answer, **more)
@@ -83,6 +83,8 @@ def test_a_right_answer_scores_in_every_measure_that_applies() -> None:
         "search_s": 0.1,
         "first_token_s": 1.0,
         "total_s": 2.0,
+        "prompt_tokens": 300,
+        "tokens_per_s": None,  # of a reply of one word
     }
 
 

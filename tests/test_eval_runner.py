@@ -24,7 +24,7 @@ def _answer(case: Case) -> Answer:
     gold = case.gold[0]
     start, end = gold.start or 0, gold.end or 0
     cited = Citation(1, "bridge.md", "Bridge", start, end, TEXT[start:end], "quoted")
-    timings = {"search_s": 0.1, "first_token_s": 1.0, "total_s": 2.0}
+    timings = {"search_s": 0.1, "first_token_s": 1.0, "total_s": 2.0, "prompt_tokens": 300, "tokens_per_s": 25.0}
     return Answer(case.question, "?", "answered", f"{cited.quote} [1]", (), (cited,), (), "fake", timings, "f")
 
 
@@ -67,6 +67,8 @@ def test_a_run_measures_every_question_and_writes_rows_summary_and_report(tmp_pa
         "search_s": (0.1, 2),
         "first_token_s": (1.0, 2),
         "total_s": (2.0, 2),
+        "prompt_tokens": (300, 2),
+        "tokens_per_s": (25.0, 2),
     }
     assert done.by_type["near_miss"]["refusal_recall"].value == 1.0
     assert done.by_type["figure"]["answer_correct"].n == 1
