@@ -343,7 +343,7 @@ def print_answers(results: Sequence[Result], console: "Console", *, command: str
                 )
         console.print(table)
         for row in result.rows:
-            if row.error and row.plain is None:
+            if row.error:
                 console.print(f"Failed: {row.id}: {row.error}", markup=False, highlight=False, soft_wrap=True)
     versions = ", ".join(f"{name} {number}" for name, number in package_versions().items())
     console.print(

@@ -44,11 +44,7 @@ def measures(texts: Mapping[str, str]) -> dict[str, Measure]:
         "citation_precision": citation_precision,
         "citation_recall": citation_recall,
         "hit@5": hit_at_5,
-        "search_s": _timing("search_s"),
-        "first_token_s": _timing("first_token_s"),
-        "total_s": _timing("total_s"),
-        "prompt_tokens": _timing("prompt_tokens"),
-        "tokens_per_s": _timing("tokens_per_s"),
+        **{name: _timing(name) for name in COSTS},
     }
 
 

@@ -94,7 +94,7 @@ def match(
 
 def _score(said: Claim, found: Sequence[Found]) -> float:
     """Two thirds the share of the words that the evidence holds, one third that of neighbours it holds near each other."""
-    share = len({said.tokens[i].key for f in found for i in f}) / len(said.keys)
+    share = len(_keys(said, *found)) / len(said.keys)
     neighbours = list(pairwise(range(len(said.tokens))))
     if not neighbours:
         return share
@@ -123,7 +123,7 @@ def _cover(
 
     `named`: the names that the reader of each knows from its passage; they need no second footnote.
     """
-    held = [{said.tokens[i].key for i in f} for f in found]
+    held = [_keys(said, f) for f in found]
     needed = {t.key for t in said.tokens if t.kind != "word"}
     chosen: list[int] = []
     covered: set[str] = set()
@@ -245,7 +245,8 @@ def _words(text: str) -> tuple[str, ...]:
 def replies(question: str, sentences: Sequence[str]) -> bool:
     """Whether sentences tell what a question asks: something that it does not say itself, and a number where it wants one."""
     asked, said = read(question), [read(s) for s in sentences]
-    new = [t for claim in said for i, t in enumerate(claim.tokens) if i not in found_in(claim, asked)]
+    known = [found_in(claim, asked) for claim in said]
+    new = [t for claim, old in zip(said, known, strict=True) for i, t in enumerate(claim.tokens) if i not in old]
     if asks_for_number(question):
         return any(t.kind in FIGURES for t in new) or any(
             claim.quantities - asked.quantities or ROUGHLY & set(claim.words) - set(asked.words) for claim in said

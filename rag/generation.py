@@ -50,8 +50,9 @@ DISAGREE = {
 MARK = re.compile(r"\s*\[\^?\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\]")
 MARK_BEGINS = re.compile(r"\s*\[[\^\d\s,;–-]{0,20}\Z|\s+\Z")  # what may yet become a mark
 
-NAMES = re.compile(r"[^\W\d_a-zß-öø-ÿ][\w'’-]+(?: [^\W\d_a-zß-öø-ÿ][\w'’-]+)+")
-NAME_GOES_ON = re.compile(r"(?:\b[^\W\d_a-zß-öø-ÿ][\w'’-]*\s*)+\Z")
+CAPITAL = r"[^\W\d_a-zß-öø-ÿ]"
+NAMES = re.compile(rf"{CAPITAL}[\w'’-]+(?: {CAPITAL}[\w'’-]+)+")  # of two words and more
+NAME_GOES_ON = re.compile(rf"(?:\b{CAPITAL}[\w'’-]*\s*)+\Z")
 SLIP = 0.8  # least likeness of a misspelt word, as difflib counts it
 SLIP_BEGINS = 3  # letters that it begins with rightly
 
@@ -156,7 +157,7 @@ def as_question(reply: str, question: str, history: Sequence[Message]) -> str | 
     said = asked.union(*(content_stems(m.content) for m in history))
     if not line.endswith("?") or line.count("?") > 1 or len(asked & written) < KEPT * len(asked):
         return None
-    if written <= asked and not re.search(r"\W\s*[^\W\d_a-zß-öø-ÿ]", question.strip()):
+    if written <= asked and not re.search(rf"\W\s*{CAPITAL}", question.strip()):
         return None  # nothing was resolved, and the question names nothing that it could stand on
     return line if len(written - said) <= NEW_WORDS else None
 
@@ -227,16 +228,20 @@ def respelling(chunks: Iterator[str], texts: Sequence[str]) -> Iterator[str]:
     """
     names = list(dict.fromkeys(tuple(name.split()) for text in texts for name in NAMES.findall(plain(text))))
     known = frozenset(word for text in texts for word in re.findall(r"[\w'’-]+", text))
+
+    def spelt(text: str) -> str:
+        return NAMES.sub(lambda found: _spelt(found.group(), names, known), text)
+
     held = ""
     for chunk in chunks:
         held += chunk
         name = NAME_GOES_ON.search(held)
         cut = name.start() if name else len(held)
         if cut:
-            yield NAMES.sub(lambda found: _spelt(found.group(), names, known), held[:cut])
+            yield spelt(held[:cut])
         held = held[cut:]
     if held:
-        yield NAMES.sub(lambda found: _spelt(found.group(), names, known), held)
+        yield spelt(held)
 
 
 def _spelt(written: str, names: Sequence[tuple[str, ...]], known: frozenset[str]) -> str:
@@ -244,8 +249,11 @@ def _spelt(written: str, names: Sequence[tuple[str, ...]], known: frozenset[str]
     for name in names:
         for at in range(len(said) - len(name) + 1):
             other = [i for i, word in enumerate(name) if word != said[at + i]]
-            if len(other) == 1 and said[at + other[0]] not in known and _slip(said[at + other[0]], name[other[0]]):
-                return written.replace(said[at + other[0]], name[other[0]])
+            if len(other) != 1:
+                continue
+            slip, right = said[at + other[0]], name[other[0]]
+            if slip not in known and _slip(slip, right):
+                return written.replace(slip, right)
     return written
 
 

@@ -17,8 +17,7 @@ from rag.screening import asks_about_orders, fake_turns, gives_orders
 from rag.types import Evidence, Hit, LeftOut, Place
 
 WORTH_READING = 0.7  # share of the best sentence's score; what is worth less costs time and misleads a small model
-# What a sentence is worth by its own cosine, by its passage's score, and by the share of the question's rarity that it holds.
-# Among the words that are sent stand so more of the sentences that answer: by measure, on three question sets.
+# What the parts of a sentence's worth count. So the sentence that answers is sent most often: measured on three question sets.
 OF_COSINE, OF_PASSAGE, OF_WORDS = 0.2, 0.4, 0.4
 WORD = re.compile(r"\w+")
 NOT_ASCII = re.compile(r"[^\x00-\x7f]+")

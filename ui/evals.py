@@ -161,8 +161,8 @@ def _shown(name: str, value: float | None, *, signed: bool = False) -> str:
 def _range(name: str, low: float | None, high: float | None, *, signed: bool = False) -> str:
     if low is None or high is None:
         return "–"
-    one = 1 if name in (*TIMES, *COUNTS) else 100
-    form = f"{'+' if signed else ''}.{2 if name in TIMES else 0 if name in COUNTS else 1}f"
+    one, digits = (1, 2) if name in TIMES else (1, 0) if name in COUNTS else (100, 1)
+    form = f"{'+' if signed else ''}.{digits}f"
     return f"{one * low:{form}} … {one * high:{form}}"
 
 
