@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -22,7 +22,7 @@ from rag.readers.markup import read_eml, read_epub, read_html
 from rag.readers.office import read_docx, read_pptx
 from rag.readers.pdf import read_pdf
 from rag.readers.tables import read_csv, read_xlsx
-from rag.readers.text import read_ipynb, read_json, read_jsonl, read_text
+from rag.readers.text import decoded, read_ipynb, read_json, read_jsonl, read_text
 from rag.screening import SHOWN, screen
 from rag.types import Document, Flag
 
@@ -30,6 +30,7 @@ from rag.types import Document, Flag
 FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?=[^\s:#][^\n:]*:)(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.S)
 HEADING = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+(.+?)[ \t#]*$", re.M)
 SURE_OF_LANGUAGE = 0.95
+LANGUAGE_CHARACTERS = 4000  # that the language of a text is told by
 TITLE_LIMIT = 120  # a longer first line is a paragraph, not a title
 READERS: dict[str, Callable[[bytes, str], list[Raw]]] = {
     ".csv": read_csv,
@@ -51,6 +52,7 @@ READERS: dict[str, Callable[[bytes, str], list[Raw]]] = {
     ".xlsx": read_xlsx,
 }
 ARCHIVE = ".zip"
+BLOCK_BYTES = 1_000_000  # read of a file at a time
 DEEPEST = 3  # archives within archives
 
 
@@ -153,15 +155,33 @@ def _look(path: Path, root: Path, max_bytes: int, *, named: bool) -> Found | Ski
     return Found(path, root, path.relative_to(root).as_posix())
 
 
-def read(found: Found) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file holds. A text file is decoded already: a large one is not to be held as bytes as well."""
+
+    data: bytes | str
+    sha256: str
+
+
+def read(found: Found) -> Content:
     """Raises LoadError."""
+    digest = hashlib.sha256()
+
+    def blocks(file: BinaryIO) -> Iterator[bytes]:
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
+            yield block
+
     try:
-        return found.path.read_bytes()
+        with found.path.open("rb") as file:
+            is_text = READERS.get(found.path.suffix.lower()) is read_text
+            data = decoded(blocks(file), found.name) if is_text else b"".join(blocks(file))
     except OSError as error:
         raise LoadError(f"Cannot read {found.name!r}: {error.strerror}.") from error
+    return Content(data, digest.hexdigest())
 
 
-def parse(data: bytes, suffix: str, source: str, aside: list[Skipped] | None = None) -> list[Document]:
+def parse(content: Content | bytes, suffix: str, source: str, aside: list[Skipped] | None = None) -> list[Document]:
     """The documents of one file.
 
     Most hold one. Each record of a .jsonl is one, under its `doc_id`; so is each member of a .zip and each attachment of
@@ -169,7 +189,7 @@ def parse(data: bytes, suffix: str, source: str, aside: list[Skipped] | None = N
 
     Raises LoadError.
     """
-    return _parse(data, suffix, source, _Unpacking(aside if aside is not None else []), depth=0)
+    return _parse(content, suffix, source, _Unpacking(aside if aside is not None else []), depth=0)
 
 
 @dataclass(slots=True)
@@ -190,12 +210,15 @@ class _Unpacking:
             )
 
 
-def _parse(data: bytes, suffix: str, source: str, unpacking: _Unpacking, depth: int) -> list[Document]:
-    if suffix.lower() == ARCHIVE:
+def _parse(content: Content | bytes, suffix: str, source: str, unpacking: _Unpacking, depth: int) -> list[Document]:
+    if isinstance(content, bytes):
+        content = Content(content, sha256(content))
+    data = content.data
+    if isinstance(data, bytes) and suffix.lower() == ARCHIVE:
         return _parse_archive(data, source, unpacking, depth)
     try:
-        raws = READERS[suffix.lower()](data, source)
-        documents = [_document(raw, data, source) for raw in raws]
+        raws = [Raw(data)] if isinstance(data, str) else READERS[suffix.lower()](data, source)
+        documents = [_document(raw, content.sha256, source) for raw in raws]
     except LoadError:
         raise
     except Exception as error:  # the parsers of foreign formats trip in ways of their own
@@ -287,19 +310,21 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _document(raw: Raw, data: bytes, source: str) -> Document:
+def _document(raw: Raw, digest: str, source: str) -> Document:
     meta = front_matter(raw.text)
-    body = FRONT_MATTER.sub("", raw.text, count=1)
+    header = FRONT_MATTER.match(raw.text)
+    begin = header.end() if header else 0
     source = raw.source or source
     return Document(
         source=source,
-        title=meta.get("title") or raw.title.strip() or _first_heading(body) or Path(source).stem,
+        title=meta.get("title") or raw.title.strip() or _first_heading(raw.text, begin) or Path(source).stem,
         text=raw.text,
-        sha256=sha256(data if raw.record is None else raw.record),
+        sha256=digest if raw.record is None else sha256(raw.record),
         author=meta.get("author") or raw.author,
         publisher=meta.get("publisher") or raw.publisher,
         date=meta.get("date") or raw.date,
-        language=_language_code(meta.get("language", "")) or detect_language(body),
+        language=_language_code(meta.get("language", ""))
+        or detect_language(raw.text[begin : begin + LANGUAGE_CHARACTERS]),
         page_starts=raw.page_starts,
         rows=raw.rows,
         flags=(*(Flag("hidden", 0, 0, " ".join(hidden.split())[:SHOWN]) for hidden in raw.hidden), *screen(raw.text)),
@@ -333,17 +358,21 @@ def _language_code(value: str) -> str:
     return code.group(1) if code else ""
 
 
-def _first_heading(body: str) -> str:
-    """The first heading, else a short first line."""
-    if heading := HEADING.search(body):
+def _first_heading(text: str, begin: int) -> str:
+    """The first heading from `begin` on, else a short first line."""
+    if heading := HEADING.search(text, begin):
         return heading.group(1).strip()
-    first = next((line.strip() for line in body.splitlines() if re.search(r"\w", line)), "")
+    if not (word := re.compile(r"\w").search(text, begin)):
+        return ""
+    before = text[max(begin, word.start() - TITLE_LIMIT) : word.end()].splitlines()[-1]
+    after = text[word.end() : word.end() + TITLE_LIMIT].splitlines() or [""]
+    first = (before + after[0]).strip()
     return first if len(first) <= TITLE_LIMIT else ""
 
 
 def detect_language(text: str) -> str:
     """ISO 639-1 code of the language that the text is mostly in."""
-    return str(_language_identifier().classify(text[:4000])[0])
+    return str(_language_identifier().classify(text[:LANGUAGE_CHARACTERS])[0])
 
 
 def detect_question_language(question: str, known: Collection[str]) -> str:

@@ -876,16 +876,16 @@ class _Ingest:
         known = self.by_path.get(str(found.path), [])
         self.file_progress(FileProgress(str(found.path), "reading"))
         try:
-            data = read(found)
-            if not self.again and [k.sha256 for k in known] == [sha256(data)]:
+            content = read(found)
+            if not self.again and [k.sha256 for k in known] == [content.sha256]:
                 self.outcome["unchanged"].append(known[0].source)
                 return
             aside: list[Skipped] = []  # of the members of an archive
-            source = self._source(found, sha256(data))
-            documents = parse(data, found.path.suffix, source, aside)
+            source = self._source(found, content.sha256)
+            documents = parse(content, found.path.suffix, source, aside)
             if len(documents) != 1 or documents[0].source != source:  # records of one file
                 documents = [replace(d, source=self._free(d.source, found, d.sha256)) for d in documents]
-            del data  # a large file need not stay while its parts are embedded
+            del content  # a large file need not stay while its parts are embedded
         except LoadError as error:
             self.failed.append(Failure(str(found.path), str(error)))
             return

@@ -6,7 +6,7 @@ still holds is that every sentence of an answer must be supported by the evidenc
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from rag.types import Flag, FlagKind
@@ -60,6 +60,8 @@ SPEAKER = re.compile(
 )
 SPELLED_OUT = re.compile(r"(?<![-._\w])(?:[A-Za-z][-_]){2,}[A-Za-z]\s+(?:[A-Za-z][-_])+[A-Za-z]\b")
 AROUND = 160  # characters on each side of a sign that a rule is tried on
+PIECE = 1_000_000  # characters screened at a time: of a large text no second copy is made
+OVERLAP = 2_000  # that a piece sees of its neighbours
 
 MODEL = r"(?:ai|llm|(?:language |chat )models?|(?:ai )?assistants?|chat ?bots?|ai readers?)"
 SAY = r"(?:repl(?:y|ies)|answers?|responds?|says?|tells?|prints?|outputs?|writes?|states?|adds?|mentions?|greets?)"
@@ -285,11 +287,14 @@ ABOUT_ORDERS = re.compile(
 def screen(text: str) -> tuple[Flag, ...]:
     """What in a text speaks to a model or is not to be seen, in the order of the text, one of a kind at a place."""
     kept: list[Flag] = []
-    for flag in sorted(_found(text), key=lambda flag: (flag.start, -flag.end)):
-        if not any(flag.kind == other.kind and flag.start <= other.end for other in kept):
-            kept.append(flag)
-        if len(kept) == MOST_FLAGS:
-            break
+    for at in range(0, len(text), PIECE):
+        first = max(0, at - OVERLAP)
+        for flag in sorted(_found(text[first : at + PIECE + OVERLAP]), key=lambda flag: (flag.start, -flag.end)):
+            start, end = first + flag.start, first + flag.end
+            if start < at + PIECE and end > at and not any(flag.kind == o.kind and start <= o.end for o in kept):
+                kept.append(replace(flag, start=start, end=end))
+                if len(kept) == MOST_FLAGS:
+                    return tuple(kept)
     return tuple(kept)
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import tracemalloc
 from io import BytesIO
 from pathlib import Path
 
@@ -105,6 +106,40 @@ def test_another_encoding_is_an_error_that_names_file_and_byte() -> None:
 def test_a_binary_file_named_txt_is_an_error(data: bytes) -> None:
     with pytest.raises(LoadError, match="binary"):
         load(data, "mill.txt")
+
+
+def test_a_letter_may_lie_across_two_blocks_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag.loading.BLOCK_BYTES", 4)
+    (tmp_path / "a.md").write_bytes("\ufeffDer Müller: 😀 \ufeff".encode())
+    content = read(Found(tmp_path / "a.md", tmp_path, "a.md"))
+    assert content.data == "Der Müller: 😀 \ufeff"
+    assert content.sha256 == "3b24c3ed086973141b2793619f4762ca66c0cebbdb6611c0735e62ef2a986401"
+
+
+def test_a_wrong_byte_is_counted_from_the_begin_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag.loading.BLOCK_BYTES", 4)
+    (tmp_path / "a.md").write_bytes("Der Müller ".encode() + b"\xe9")
+    with pytest.raises(LoadError, match=r"byte 0xe9 at 12"):
+        read(Found(tmp_path / "a.md", tmp_path, "a.md"))
+    (tmp_path / "a.md").write_bytes(b"Der M\xc3")
+    with pytest.raises(LoadError, match=r"byte 0xc3 at 5"):
+        read(Found(tmp_path / "a.md", tmp_path, "a.md"))
+
+
+def test_a_large_text_is_held_once(tmp_path: Path) -> None:
+    size = 30_000_000
+    (tmp_path / "a.md").write_bytes(b"The mill ground barley. " * (size // 24))
+    found = Found(tmp_path / "a.md", tmp_path, "a.md")
+    detect_language("The mill ground barley.")  # loads its model
+    tracemalloc.start()
+    try:
+        content = read(found)
+        [document] = parse(content, ".md", "a.md")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(document.text) == size
+    assert peak < 1.5 * size
 
 
 @pytest.mark.parametrize("data", ["", "\ufeff", " \r\n\n", "---\n\n***\n"])

@@ -1,13 +1,17 @@
 """Text, JSON and notebooks."""
 
+import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from rag.errors import LoadError
 from rag.readers.common import SAVE_AGAIN, Raw, heading, joined, line_of, whole
+
+BINARY = "it is binary, not text. Give it the ending of what it is."
 
 
 def read_text(data: bytes, source: str) -> list[Raw]:
@@ -16,22 +20,40 @@ def read_text(data: bytes, source: str) -> list[Raw]:
 
 def decode(data: bytes, source: str) -> str:
     """UTF-8 or marked UTF-16 without its byte-order mark. Raises LoadError."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    return decoded([data], source)
+
+
+def decoded(blocks: Iterable[bytes], source: str) -> str:
+    """The same of the blocks of a file, none of which is kept: a large text is not held twice."""
+    text, read = "", 0
+    encoding = ""
+    for block in chain(blocks, [b""]):
+        if not encoding:
+            encoding = "utf-16" if block[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+            decoder = codecs.getincrementaldecoder(encoding)()
+        read += len(block)
         try:
-            text = data.decode("utf-16")
+            piece = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
-            raise LoadError(f"Cannot read {source!r}: broken UTF-16 text. Save it as UTF-8.") from error
-        if "\0" not in text:
-            return text
-    if b"\0" in data:
-        raise LoadError(f"Cannot read {source!r}: it is binary, not text. Give it the ending of what it is.")
-    try:
-        return data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise LoadError(
-            f"Cannot read {source!r}: not UTF-8 (byte 0x{data[error.start]:02x} at {error.start}). "
-            "Save it as UTF-8 and ingest again."
-        ) from error
+            raise LoadError(_broken(error, block, read, encoding, source)) from error
+        if "\0" in piece:
+            raise LoadError(f"Cannot read {source!r}: {BINARY}")
+        if not text and encoding == "utf-8":
+            piece = piece.removeprefix("\ufeff")
+        text += piece  # grows in place
+    return text
+
+
+def _broken(error: UnicodeDecodeError, block: bytes, read: int, encoding: str, source: str) -> str:
+    if b"\0" in block and encoding == "utf-8":
+        return f"Cannot read {source!r}: {BINARY}"
+    if encoding == "utf-16":
+        return f"Cannot read {source!r}: broken UTF-16 text. Save it as UTF-8."
+    at = read - len(error.object) + error.start
+    return (
+        f"Cannot read {source!r}: not UTF-8 (byte 0x{error.object[error.start]:02x} at {at}). "
+        "Save it as UTF-8 and ingest again."
+    )
 
 
 def read_jsonl(data: bytes, source: str) -> list[Raw]:
