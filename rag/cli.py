@@ -546,6 +546,34 @@ def bench_speed(
         print_speed(result, Console(width=wide), command=command, embedder=settings.embedder)
 
 
+@bench_app.command("memory")
+def bench_memory(
+    path: Annotated[Path | None, typer.Argument(help="A file or folder to ingest.")] = None,
+    text_mb: Annotated[
+        int | None, typer.Option(help="Instead of PATH, one text of so many MB, of the sample's words.", min=1)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """How much memory an ingest takes beside its vectors, which are made here, not embedded."""
+    from rich.console import Console
+
+    from eval.bench_memory import memory, memory_of_text, print_memory
+
+    with _progress("Ingesting", unit="runs") as report:
+        report(0, 1, str(path or f"{text_mb} MB"))
+        if path is not None and text_mb is None:
+            result = memory(path)
+        elif text_mb is not None and path is None:
+            result = memory_of_text(SAMPLE, text_mb)
+        else:
+            raise InputError("Give either a file or folder, or --text-mb.", "path")
+    if as_json:
+        _print_json(result.as_dict())
+    else:
+        wide = None if sys.stdout.isatty() else 140
+        print_memory(result, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]))
+
+
 @bench_app.command("answers")
 def bench_answers(
     dirs: Annotated[list[Path], typer.Argument(help="Folders with documents/ or corpus.jsonl, and questions.jsonl.")],

@@ -159,7 +159,7 @@ class Rag:
         self.traces = TraceStore(settings.home / TRACES)
 
     @classmethod
-    def open(cls, settings: Settings, embedder: SentenceTransformerEmbedder | None = None) -> "Rag":
+    def open(cls, settings: Settings, embedder: Embedder | None = None) -> "Rag":
         """Starts the models (an `embedder` may be on its way) and opens the index in the home folder. Raises RagError."""
         embedder = embedder or SentenceTransformerEmbedder(settings.embedder)
         llm = None

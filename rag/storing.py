@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, Queue
 from threading import Event, Thread
 from typing import TypeVar
@@ -28,6 +28,7 @@ PROBE = "A lighthouse keeper wrote down the weather of every night for thirty ye
 class Draft:
     """A document's passages, or a part of them, not embedded yet.
 
+    `document`: of later parts without its text, which is stored with the first: a large one is let go when it is cut.
     `words`: per passage, what embedder and lexical index read.
     """
 
@@ -54,7 +55,7 @@ def cut(document: Document, path: str, root: str, embedder: Embedder, passage_to
 
     def draft(*, last: bool) -> Draft:
         words = [embedded_text(p, embedder.count_tokens, limit) for p in held]
-        return Draft(document, path, root, tuple(held), words, part, last)
+        return Draft(replace(document, text="") if part else document, path, root, tuple(held), words, part, last)
 
     for passage in passages_of(document, embedder.count_tokens, passage_tokens, limit):
         if len(held) == PART_PASSAGES:
