@@ -1,4 +1,5 @@
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from threading import Event
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from rag.errors import LoadError
 from rag.storing import ahead, cut, embedded
 from rag.types import Document
-from tests.fakes import FakeEmbedder
+from tests.fakes import FakeEmbedder, fake_rag
 
 
 class Counting(FakeEmbedder):
@@ -42,6 +43,21 @@ def test_a_sentence_that_stands_in_two_passages_is_embedded_once() -> None:
     for passage, words, vectors in zip(entry.passages, entry.words, entry.vectors, strict=True):
         expected = FakeEmbedder().embed_documents([words, *(passage.quote(s) for s in passage.sentences)])
         np.testing.assert_array_equal(vectors, expected)
+
+
+def test_the_parts_of_a_large_document_are_without_its_text_after_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag.storing.PART_PASSAGES", 2)
+    text = "# A\n\nBarley grew.\n\n# B\n\nOats grew.\n\n# C\n\nRye grew.\n"
+    drafts = list(cut(document(text), "/a.md", "/", FakeEmbedder(), 200))
+    assert [d.document.text for d in drafts] == [text, ""]
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text(text)
+    with fake_rag(tmp_path / "home") as rag:
+        rag.ingest([tmp_path / "docs"])
+        assert rag.text("a.md") == text
+        assert [p.text for p, _ in rag.index.stored("a.md")] == ["Barley grew.", "Oats grew.", "Rye grew."]
 
 
 def test_what_is_made_ahead_comes_in_order() -> None:
