@@ -6,8 +6,8 @@ from functools import lru_cache
 from itertools import pairwise
 
 from rag.chunking import plain
-from rag.claims import READ, Claim, Found, Token, contradictions, found_in, is_thing, read
-from rag.questions import asks_for_number, is_open
+from rag.claims import NO_RUN, READ, Claim, Found, Token, contradictions, found_in, is_thing, read
+from rag.questions import asks_for_name, asks_for_number, is_open
 from rag.retrieval import stem, words
 from rag.types import Citation, Evidence, Support
 
@@ -246,12 +246,18 @@ def replies(question: str, sentences: Sequence[str]) -> bool:
     """Whether sentences tell what a question asks: something that it does not say itself, and a number where it wants one."""
     asked, said = read(question), [read(s) for s in sentences]
     known = [found_in(claim, asked) for claim in said]
-    new = [t for claim, old in zip(said, known, strict=True) for i, t in enumerate(claim.tokens) if i not in old]
+    new = [t for claim, old in zip(said, known, strict=True) for t in _untold(claim, old, asks_for_name(question))]
     if asks_for_number(question):
         return any(t.kind in FIGURES for t in new) or any(
             claim.quantities - asked.quantities or ROUGHLY & set(claim.words) - set(asked.words) for claim in said
         )
     return bool(new) or not is_open(question)
+
+
+def _untold(claim: Claim, known: Collection[int], names: bool) -> Iterator[Token]:
+    """The words that are not `known`; unless `names` are asked for, one in full tells nothing of who is named already."""
+    named = {claim.tokens[i].run for i in known} - {NO_RUN}
+    return (t for i, t in enumerate(claim.tokens) if i not in known and (names or t.run not in named))
 
 
 def status_of(supports: Collection[Support]) -> str:

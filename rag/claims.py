@@ -20,6 +20,7 @@ Kind = Literal["word", "name", "number", "year", "date", "day", "ordinal", "side
 Conflict = Literal["fact", "unit", "negation", "opposite", "quantity", "role", "place of a fact"]
 
 NEAREST = 2  # words around a fact that tell whose it is
+NO_RUN = -1
 TIMES = frozenset({"year", "day", "date"})
 READ = 20_000  # texts kept as read: the evidence of one sentence is that of the next
 PREFIX = 5  # letters: constitution and constitución meet
@@ -245,6 +246,16 @@ SPELT_OUT = tuple(  # what is as often written short, or in the other language
     )
 )
 HUNDREDS = re.compile(r"\b(\d{2})00s\b")  # the 1600s are the 17th century
+YEARS = {
+    "decade": 10,
+    "decades": 10,
+    "decada": 10,
+    "decadas": 10,
+    "century": 100,
+    "centuries": 100,
+    "siglo": 100,
+    "siglos": 100,
+}
 SIGLO = re.compile(r"\b[Ss]iglos? ([IVX]+)\b")
 CLASS = re.compile(
     r"\b((?i:class|type|phase|stage|level|grade|category|group|part|chapter|volume|clase|tipo|fase)) ([IVX]+)\b"
@@ -278,7 +289,7 @@ class Token:
     at: int
     clause: int
     unit: str = ""
-    run: int = -1
+    run: int = NO_RUN
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +329,15 @@ def read(text: str) -> Claim:
     text = CLASS.sub(lambda m: f"{m[1]} {_roman(m[2])}", text)
     text = SIGLO.sub(lambda m: f"{_roman(m[1])}th century", text)
     return _Reader(text).claim()
+
+
+def _in_years(folded: Sequence[str]) -> list[str]:
+    """Two centuries are 200 years."""
+    said = list(folded)
+    for at, (number, time) in enumerate(pairwise(folded)):
+        if number.isdecimal() and time in YEARS:
+            said[at : at + 2] = str(int(number) * YEARS[time]), "years"
+    return said
 
 
 def _roman(numeral: str) -> int:
@@ -406,7 +426,7 @@ class _Reader:
         negations: list[int] = []
         held_open = held_open_first = False  # an apposition has just ended; a subject has just begun
         for clause in self._clauses():
-            folded = fold(clause.text).split()
+            folded = _in_years(fold(clause.text).split())
             denied = self._denied(folded)
             new = list(self._tokens(folded, len(all_words), len(negations)))
             bare = not denied and _is_bare(new)

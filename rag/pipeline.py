@@ -40,7 +40,7 @@ from rag.loading import (
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.readers.pdf import picture_of
-from rag.retrieval import WORTH_READING, content_stems, fold_duplicates, rank, select_evidence, words
+from rag.retrieval import WORTH_READING, bylines, content_stems, fold_duplicates, rank, select_evidence, words
 from rag.screening import SCREENING_VERSION, disarmed
 from rag.storing import BATCH_PASSAGES, DRAFTS_AHEAD, Draft, ahead, cut, embedded, rebuild, recipe_of, vectors_of
 from rag.tracing import Traced, TraceStore, usage
@@ -74,6 +74,7 @@ TRACES = "answers.sqlite"  # in RAG_HOME
 BEGINNING = 160  # characters of a passage that its trace shows
 LEFT_OUT = 200  # sentences that a trace shows beside those that were sent
 PARTLY_SURER = 0.08  # how much surer than RAG_CHECK the model must have been of what turns out partly supported
+NEARLY = 0.9  # support of a sentence that lacks next to nothing
 SURVEY_PASSAGES = 1500  # gone through for a question that wants all there is
 SURVEY_STEPS = 6  # calls of the model for it, each with as much evidence as an answer has
 SURVEY_WORTH = 0.5  # as WORTH_READING: what belongs to a list need not be as near as what answers
@@ -499,9 +500,19 @@ class _Asking:
             chosen.append(found)
             shown, read = {hit.passage for hit in self.hits}, {e.passage for e in found}
             self.hits += [hit for hit in hits if hit.passage in read - shown]
+        if questions.asks_for_byline(understood.query) and self.hits:
+            chosen.insert(0, self._bylines(understood, self.hits[0].passage.source))
         by_place = {_place(e): e for turn in zip_longest(*chosen) for e in turn if e}  # the best of each part first
         self.evidence = list(by_place.values())
         self.aside = [cut for place, cut in left_out.items() if place not in by_place]
+
+    def _bylines(self, understood: Understood, source: str) -> list[Evidence]:
+        """Who wrote a document and when stands in lines that have little of a question's words."""
+        lines = bylines(self.rag._ranked(understood, [source]))
+        missing = {hit.passage: hit for hit, _ in lines}
+        shown = {hit.passage for hit in self.hits}
+        self.hits += [hit for passage, hit in missing.items() if passage not in shown]
+        return [evidence for _, evidence in lines]
 
     def _extract(self) -> Iterator[Event]:
         if not self.evidence or self.evidence[0].score < EXTRACTIVE_SCORE:
@@ -653,9 +664,10 @@ class _Asking:
         return self._finished(self._answer(text, "partial" if self.missing or status == "partial" else "answered"))
 
     def _doubted(self) -> bool:
-        """Whether all that is said is only partly supported, and the model was none too sure before that."""
+        """Whether all that is said is only partly supported, none of it nearly, and the model was none too sure before that."""
         sure = self.timings.get("check", 1.0)
-        return all(s.support == "partial" for s in self.sentences) and sure < self.settings.check + PARTLY_SURER
+        partly = all(j.support == "partial" and (j.score or 0) < NEARLY for j in self.judged)
+        return partly and sure < self.settings.check + PARTLY_SURER
 
     def _leave_open(self) -> None:
         """Of a question in parts, a sentence that nothing supports is not said: the part that it was to answer is missing."""

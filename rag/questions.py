@@ -42,6 +42,13 @@ def asks_for_number(question: str) -> bool:
     return NUMBER.search(question) is not None
 
 
+NAMED = re.compile(r"\b(?:names?|named|called|who|whom|whose|nombres?|llam\w+|quién|quiénes)\b", re.IGNORECASE)
+
+
+def asks_for_name(question: str) -> bool:
+    return NAMED.search(question) is not None
+
+
 def is_open(question: str) -> bool:
     """Whether a question wants to hear what it does not say itself: neither yes or no, nor a choice of what it names."""
     return OPEN.search(question) is not None and CHOICE.search(question) is None
@@ -60,6 +67,24 @@ ALL = re.compile(
     rf"|\ben\s+(?:todos|todas)\s+(?:los|las|mis)\s+{FUENTES}\b",
     re.IGNORECASE,
 )
+
+
+WORK = r"(?:articles?|documents?|papers?|reports?|essays?|posts?|pieces?|books?|stud(?:y|ies)|stor(?:y|ies)|texts?|memos?|letters?|pages?|notes)"
+OBRA = r"(?:artículos?|documentos?|informes?|ensayos?|textos?|libros?|estudios?|notas?|cartas?|páginas?)"
+BYLINE = re.compile(
+    rf"\b(?:who|whom)\b.*\b(?:wrote|written|authored|published)\b.*\b{WORK}\b|\b(?:who|name)\b.*\bauthors?\b.*\b{WORK}\b|\b(?:who|name)\b.*\b{WORK}\b.*\bauthors?\b"
+    rf"|\bwho\b.*\b(?:wrote|authored|published)\b\s+[\"“'‘«]"
+    rf"|\b(?:when|what (?:date|day|year)|which (?:date|day|year))\b.*\b(?:publish|written|write|dated)\w*\b.*\b{WORK}\b"
+    rf"|\b(?:when|what (?:date|day|year)|which (?:date|day|year))\b.*\b{WORK}\b.*\b(?:published|written|dated|appear)\b"
+    rf"|\b(?:quién|quiénes)\b.*\bescrib\w+\b.*\b{OBRA}\b|\b(?:quién|quiénes|nombres?)\b.*\bautor(?:es|as?)?\b.*\b{OBRA}\b"
+    rf"|\b(?:cuándo|qué (?:fecha|día|año))\b.*\bpublic\w+\b.*\b{OBRA}\b",
+    re.IGNORECASE,
+)
+
+
+def asks_for_byline(question: str) -> bool:
+    """Whether a question is about a document itself: who wrote it, or when it was published."""
+    return BYLINE.search(question) is not None
 
 
 def asks_for_all(question: str) -> bool:

@@ -19,6 +19,8 @@ from rag.types import Evidence, Hit, LeftOut, Place
 WORTH_READING = 0.7  # share of the best sentence's score; what is worth less costs time and misleads a small model
 # What the parts of a sentence's worth count. So the sentence that answers is sent most often: measured on three question sets.
 OF_COSINE, OF_PASSAGE, OF_WORDS = 0.2, 0.4, 0.4
+# What a word of the question counts that a sentence does not say again: title and headings have it, or the sentence before.
+IN_TITLE, BEFORE = 0.5, 0.25
 WORD = re.compile(r"\w+")
 NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 STOP_WORDS = frozenset(
@@ -42,6 +44,14 @@ class Weights(NamedTuple):
 READ = Weights(0.3, 0.3, 0.17, 0.23)  # the embedder reads the language of question and passage
 UNREAD = Weights(0.2, 0.2, 0.2, 0.4)  # both are in a language that it does not read: words tell more
 ACROSS = Weights(0.27, 0.27, 0.0, 0.46)  # two languages: only names, figures and cognates are shared, and stems are not
+HEAD = 1500  # characters of a document in which its author and date stand
+MOST_BYLINES = 4
+MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+BYLINE = re.compile(  # "By Ada Berg", "author: Ada Berg", or a line that is little more than a date
+    rf"^\W*(?i:written by|by|por|von|par|di)\s+[^\W\d_a-zß-öø-ÿ]|^\W*(?i:authors?|autor(?:es)?|published|publisher|date|fecha)\s*:"
+    rf"|^.{{0,30}}(?i:\b{MONTH}\.? \d{{1,2}},? \d{{4}}|\d{{1,2}} {MONTH}\.? \d{{4}}|\d{{4}}-\d\d-\d\d).{{0,10}}$",
+    re.MULTILINE,
+)
 SAME = 0.9  # share of all their words that near-duplicates have in common
 PREFIX = 5  # letters: founded and founding meet, and so do constitution and constitución
 STOP_PREFIXES = frozenset(word[:PREFIX] for word in STOP_WORDS)  # a stop word and another may begin alike
@@ -183,19 +193,27 @@ def select_evidence(
 
     `aside` is told of every sentence that is left out, and why.
 
-    The best one is read whatever its size, its neighbours where they fit. A sentence is worth its own cosine, the score of its passage, and the share
-    of the question's rarity that it holds; what is worth less than `worth` times the best is not read.
+    The best one is read whatever its size, its neighbours where they fit. A sentence is worth its own cosine, the score of
+    its passage, and the share of the question's rarity that it holds, or in part its title, headings and the sentence before
+    it; what is worth less than `worth` times the best is not read.
     """
     asked = {word[:PREFIX]: rarity.get(word, 0.0) for word in words(question)}
     total = sum(asked.values()) or 1.0
     scored: list[Evidence] = []
     for hit in hits:
-        for sentence, cosine in zip(hit.passage.sentences, hit.sentence_scores, strict=True):
-            text = hit.passage.quote(sentence)
-            held = {word[:PREFIX] for word in words(text)}
-            overlap = sum(value for key, value in asked.items() if key in held) / total
-            score = OF_COSINE * cosine + OF_PASSAGE * hit.score + OF_WORDS * overlap
-            scored.append(Evidence(hit.passage, sentence.start, sentence.end, text, score))
+        p = hit.passage
+        titled = _prefixes(" ".join((p.title, *p.heading)))
+        before: frozenset[str] = frozenset()
+        for sentence, cosine in zip(p.sentences, hit.sentence_scores, strict=True):
+            text = p.quote(sentence)
+            held = _prefixes(text)
+            overlap = sum(
+                value * max(key in held, IN_TITLE * (key in titled) + BEFORE * (key in before))
+                for key, value in asked.items()
+            )
+            score = OF_COSINE * cosine + OF_PASSAGE * hit.score + OF_WORDS * overlap / total
+            scored.append(Evidence(p, sentence.start, sentence.end, text, score))
+            before = held
     scored.sort(key=lambda e: -e.score)
     if not asks_about_orders(question):
         orders = frozenset(_orders(hits))
@@ -226,6 +244,22 @@ def select_evidence(
         budget -= size
         chosen.append(evidence)
     return sorted(chosen, key=lambda e: -e.score)
+
+
+def bylines(hits: Sequence[Hit]) -> list[tuple[Hit, Evidence]]:
+    """Of the hits in one document, the first lines that tell who wrote it and when, each with the hit that holds it."""
+    found = []
+    for hit in sorted(hits, key=lambda hit: hit.passage.start):
+        p = hit.passage
+        for sentence in p.sentences:
+            text = p.quote(sentence)
+            if sentence.start < HEAD and BYLINE.search(re.sub(r"<[^<>\n]*>", "", text)):
+                found.append((hit, Evidence(p, sentence.start, sentence.end, text, hit.score)))
+    return found[:MOST_BYLINES]
+
+
+def _prefixes(text: str) -> frozenset[str]:
+    return frozenset(word[:PREFIX] for word in words(text))
 
 
 def _orders(hits: Sequence[Hit]) -> Iterator[tuple[str, int]]:
