@@ -245,6 +245,7 @@ SPELT_OUT = tuple(  # what is as often written short, or in the other language
         ("United Nations", r"U\.N\.|UN|ONU|Naciones Unidas"),
     )
 )
+AGAINST = re.compile(r"\b(?:is|are|was|were|be|been|being) (?:\w+ly )?against\b")
 HUNDREDS = re.compile(r"\b(\d{2})00s\b")  # the 1600s are the 17th century
 YEARS = {
     "decade": 10,
@@ -325,6 +326,7 @@ def read(text: str) -> Claim:
     text = plain(text)
     for name, short in SPELT_OUT:
         text = short.sub(name, text)
+    text = AGAINST.sub("oppose", text)
     text = HUNDREDS.sub(lambda m: f"{int(m[1]) + 1}th century", text)
     text = CLASS.sub(lambda m: f"{m[1]} {_roman(m[2])}", text)
     text = SIGLO.sub(lambda m: f"{_roman(m[1])}th century", text)

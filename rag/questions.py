@@ -1,6 +1,7 @@
 """What a question asks, so far as its words tell. Pure."""
 
 import re
+from typing import Literal
 
 LEAST_WORDS = 4  # a shorter part is a tail ("and for how long?"), not a question of its own
 MOST_PARTS = 3
@@ -40,6 +41,30 @@ NUMBER = re.compile(
 
 def asks_for_number(question: str) -> bool:
     return NUMBER.search(question) is not None
+
+
+AnswerKind = Literal["time", "number", "name"]
+TIME = re.compile(
+    r"\bwhen\b|\b(?:what|which) (?:date|year|month|day|century|decade)\b|\bcuándo\b|\bqué (?:fecha|año|mes|día|siglo|década)\b",
+    re.IGNORECASE,
+)
+AMOUNT = re.compile(
+    r"\bhow (?:many|much|old|tall|long|far|large|big|high|deep|fast|often)\b"
+    r"|\b(?:what|which) (?:percent|percentage|number|proportion|fraction|amount)\b|\bcuánt[oa]s?\b|\bqué porcentaje\b",
+    re.IGNORECASE,
+)
+WHO = re.compile(
+    r"\b(?:who|whom|whose|where|quién|quiénes|dónde)\b"
+    r"|\b(?:which|what|qué) (?:person|people|president|leader|author|writer|team|company|country|countries|city|state|university"
+    r"|persona|presidente|presidenta|autor|autora|equipo|empresa|país|países|ciudad|estado|universidad)\b",
+    re.IGNORECASE,
+)
+
+
+def answer_kind(question: str) -> AnswerKind | None:
+    """What a sentence that answers must have, as far as the question tells."""
+    kinds: tuple[tuple[AnswerKind, re.Pattern[str]], ...] = (("time", TIME), ("number", AMOUNT), ("name", WHO))
+    return next((kind for kind, pattern in kinds if pattern.search(question)), None)
 
 
 NAMED = re.compile(r"\b(?:names?|named|called|who|whom|whose|nombres?|llam\w+|quién|quiénes)\b", re.IGNORECASE)

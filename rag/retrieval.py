@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rag.chunking import plain
 from rag.index import Candidate
+from rag.questions import AnswerKind, answer_kind
 from rag.screening import asks_about_orders, fake_turns, gives_orders
 from rag.types import Evidence, Hit, LeftOut, Place
 
@@ -21,6 +22,7 @@ WORTH_READING = 0.7  # share of the best sentence's score; what is worth less co
 OF_COSINE, OF_PASSAGE, OF_WORDS = 0.2, 0.4, 0.4
 # What a word of the question counts that a sentence does not say again: title and headings have it, or the sentence before.
 IN_TITLE, BEFORE = 0.5, 0.25
+OF_KIND = 0.05  # what counts that a sentence has a date, a figure or a name, where the question wants one
 WORD = re.compile(r"\w+")
 NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 STOP_WORDS = frozenset(
@@ -47,6 +49,18 @@ ACROSS = Weights(0.27, 0.27, 0.0, 0.46)  # two languages: only names, figures an
 HEAD = 1500  # characters of a document in which its author and date stand
 MOST_BYLINES = 4
 MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+DATE = re.compile(
+    r"\b(?:1\d{3}|20\d\d|\d{1,2}(?:st|nd|rd|th) century|january|february|march|april|may \d|june|july|august|september"
+    r"|october|november|december|siglo [xvi]+|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre"
+    r"|noviembre|diciembre)\b",
+    re.IGNORECASE,
+)
+FIGURE = re.compile(
+    r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|half|hundred|thousand|million|billion|twice"
+    r"|double|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|mitad|cien|mil|millones|doble)\b",
+    re.IGNORECASE,
+)
+NAME = re.compile(r"(?<=[^\W\d_A-Z] |[,;:)] )[^\W\d_a-zß-öø-ÿ][\w’'-]+")  # not the first word of a sentence
 BYLINE = re.compile(  # "By Ada Berg", "author: Ada Berg", or a line that is little more than a date
     rf"^\W*(?i:written by|by|por|von|par|di)\s+[^\W\d_a-zß-öø-ÿ]|^\W*(?i:authors?|autor(?:es)?|published|publisher|date|fecha)\s*:"
     rf"|^.{{0,30}}(?i:\b{MONTH}\.? \d{{1,2}},? \d{{4}}|\d{{1,2}} {MONTH}\.? \d{{4}}|\d{{4}}-\d\d-\d\d).{{0,10}}$",
@@ -195,10 +209,12 @@ def select_evidence(
 
     The best one is read whatever its size, its neighbours where they fit. A sentence is worth its own cosine, the score of
     its passage, and the share of the question's rarity that it holds, or in part its title, headings and the sentence before
-    it; what is worth less than `worth` times the best is not read.
+    it, and whether it has a date, figure or name where one is wanted; what is worth less than `worth` times the best is
+    not read.
     """
     asked = {word[:PREFIX]: rarity.get(word, 0.0) for word in words(question)}
     total = sum(asked.values()) or 1.0
+    kind = answer_kind(question)
     scored: list[Evidence] = []
     for hit in hits:
         p = hit.passage
@@ -212,6 +228,7 @@ def select_evidence(
                 for key, value in asked.items()
             )
             score = OF_COSINE * cosine + OF_PASSAGE * hit.score + OF_WORDS * overlap / total
+            score += OF_KIND * _is_of_kind(kind, text, asked)
             scored.append(Evidence(p, sentence.start, sentence.end, text, score))
             before = held
     scored.sort(key=lambda e: -e.score)
@@ -256,6 +273,15 @@ def bylines(hits: Sequence[Hit]) -> list[tuple[Hit, Evidence]]:
             if sentence.start < HEAD and BYLINE.search(re.sub(r"<[^<>\n]*>", "", text)):
                 found.append((hit, Evidence(p, sentence.start, sentence.end, text, hit.score)))
     return found[:MOST_BYLINES]
+
+
+def _is_of_kind(kind: AnswerKind | None, text: str, asked: Mapping[str, float]) -> bool:
+    """Whether a sentence has what answers of this kind have; a name must be another than those of the question."""
+    if kind == "time":
+        return DATE.search(text) is not None
+    if kind == "number":
+        return FIGURE.search(text) is not None
+    return kind == "name" and any(not _prefixes(name) <= asked.keys() for name in NAME.findall(text))
 
 
 def _prefixes(text: str) -> frozenset[str]:
