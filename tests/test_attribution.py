@@ -225,6 +225,8 @@ def test_a_sentence_that_says_the_question_again_is_no_reply(question: str, sent
             "Millers served as mayors of Lindal in the 17th and 18th centuries.",
         ),
         ("Los molinos de Lindal ardieron en el siglo XVII.", "The mills of Lindal burned in the 1600s."),
+        ("The model is 200 years old.", "They spoke of the 2-century-old model."),
+        ("The mill stood for two decades.", "For 20 years the mill stood."),
         ("The class 1 receptor holds the antigen.", "The antigen is held by the Class I receptor."),
     ],
 )
@@ -248,6 +250,17 @@ def test_one_is_a_number_too(said: str) -> None:
 
 def test_an_answer_without_any_number_does_not_say_how_many() -> None:
     assert not replies("How many members do voters choose?", ["Voters choose the members of the council."])
+
+
+def test_a_name_in_full_tells_nothing_new_of_who_is_named_already_unless_names_are_asked_for() -> None:
+    said = ["Ida Holm and Tomas Erik Rell met."]
+    assert not replies("In which town did Holm and Rell meet?", said)
+    assert replies("What are the names of Holm and Rell?", said)
+
+
+def test_who_is_against_a_plan_does_not_support_it() -> None:
+    told = passage("Holm and Rell fully support the plan for the mill.")
+    assert match("Holm and Rell are against the plan for the mill.", told).support != "supported"
 
 
 def test_a_word_of_the_question_in_another_form_tells_nothing_new() -> None:

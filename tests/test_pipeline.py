@@ -559,6 +559,20 @@ def test_a_question_no_part_of_which_is_answered_is_refused(rag: Rag) -> None:
     assert (answer.status, answer.missing, answer.reason) == ("not_in_documents", None, "not_stated")
 
 
+def test_who_wrote_an_article_is_read_in_its_byline(empty: Rag, tmp_path: Path) -> None:
+    text = (
+        "# Barley\n\nBy Ida Holm, Lindal Press\n\nHens ran about.\n\n"
+        "An article about the mill said that the mill at Lindal ground barley."
+    )
+    empty.ingest([write(tmp_path / "docs", mill=text, fair="# The fair\n\nBy Tomas Rell\n\nThe fair sold hens.")])
+    llm = says(empty, "Ida Holm wrote the article about the mill.")
+    answer = empty.ask("Who wrote the article about the mill at Lindal?")
+    evidence = llm.prompts[-1][-1].content.rpartition("Question:")[0]
+    assert "By Ida Holm, Lindal Press" in evidence
+    assert "Tomas Rell" not in evidence
+    assert answer.citations[0].quote == "By Ida Holm, Lindal Press"
+
+
 def test_each_part_of_a_question_has_its_share_of_the_evidence(rag: Rag) -> None:
     llm = says(rag, BUILT)
     rag.ask("Who was the first keeper of the lighthouse, and how large was the wheel of the mill at Lindal?")

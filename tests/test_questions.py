@@ -2,7 +2,7 @@
 
 import pytest
 
-from rag.questions import asks_for_all, asks_for_number, is_open, parts
+from rag.questions import answer_kind, asks_for_all, asks_for_byline, asks_for_name, asks_for_number, is_open, parts
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,50 @@ def test_a_question_is_open_unless_it_wants_yes_or_no_or_names_what_there_is_to_
     assert is_open("Who built the mill?")
     assert not is_open("Did Marsh build the mill?")
     assert not is_open("Which is older, the mill or the inn?")
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("When was the mill built?", "time"),
+        ("In which year did it burn?", "time"),
+        ("¿En qué año ardió?", "time"),
+        ("How long is the wheel?", "number"),
+        ("¿Cuánto costó?", "number"),
+        ("Who built it?", "name"),
+        ("Which company owns it?", "name"),
+        ("¿Dónde está?", "name"),
+        ("Why did it burn?", None),
+    ],
+)
+def test_a_question_tells_what_its_answer_must_have(question: str, kind: str | None) -> None:
+    assert answer_kind(question) == kind
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Who wrote the article about the mill?",
+        "Who are the authors of the report on barley?",
+        'Who wrote "The Mill at Lindal"?',
+        "On what date did the Gazette publish the article about the mill?",
+        "When was the paper published?",
+        "¿Quién escribió el artículo sobre el molino?",
+    ],
+)
+def test_a_question_may_be_about_who_wrote_a_document_and_when(question: str) -> None:
+    assert asks_for_byline(question)
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Who wrote Hamlet?", "What do the authors of the article say about barley?", "When was the mill sold?"],
+)
+def test_most_questions_are_not(question: str) -> None:
+    assert not asks_for_byline(question)
+
+
+def test_a_question_may_want_a_name() -> None:
+    assert asks_for_name("What is the miller's full name?")
+    assert asks_for_name("¿Cómo se llama el molinero?")
+    assert not asks_for_name("In which town did the millers meet?")

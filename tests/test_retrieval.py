@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rag.index import Candidate
-from rag.retrieval import coverage, fold_duplicates, rank, select_evidence, stem, words
+from rag.retrieval import bylines, coverage, fold_duplicates, rank, select_evidence, stem, words
 from rag.types import Hit, Passage, Place, Sentence
 
 
@@ -228,3 +228,45 @@ def test_a_sentence_that_gives_orders_is_no_evidence_and_outweighs_none() -> Non
 
 def test_without_hits_there_is_no_evidence() -> None:
     assert select_evidence([], "what", {}, 100, count) == []
+
+
+# -- what a sentence need not say itself ----------------------------------------------------------------------------
+
+
+def test_a_word_of_the_question_may_stand_in_the_title_or_the_sentence_before() -> None:
+    rarity = {"rell": 3.0, "signed": 3.0}
+    titled = replace(passage("Both signed a lease.", source="a.md"), title="Rell and Holm meet")
+    other = replace(passage("Both signed a bill.", source="b.md"), title="A fair")
+    chosen = select_evidence([hit(other, 0.5), hit(titled, 0.5)], "What did Rell sign, signed?", rarity, 100, count)
+    assert [e.text for e in chosen] == ["Both signed a lease.", "Both signed a bill."]
+    told = passage("Rell met Holm.", "Both signed a lease.", source="a.md")
+    alone = passage("Oats grew.", "Both signed a bill.", source="b.md")
+    found = select_evidence([hit(alone, 0.5, 0.5), hit(told, 0.5, 0.5)], "What was signed by Rell?", rarity, 100, count)
+    places = [e.text for e in found]
+    assert places.index("Both signed a lease.") < places.index("Both signed a bill.")
+
+
+@pytest.mark.parametrize(
+    ("question", "answers", "does_not"),
+    [
+        ("When did the mill burn?", "The mill burned in May 1902.", "The mill burned last year."),
+        ("How many mills burned?", "Three of the mills burned.", "Some of the mills burned."),
+        ("Who burned the mill?", "The mill was burned by Rell.", "The mill was burned by night."),
+        ("¿Cuándo ardió el molino?", "El molino ardió en mayo.", "El molino ardió de noche."),
+    ],
+)
+def test_a_sentence_with_what_is_asked_for_comes_first(question: str, answers: str, does_not: str) -> None:
+    p = passage(does_not, answers)
+    assert select_evidence([hit(p, 0.5, 0.5)], question, {}, 100, count)[0].text == answers
+
+
+def test_bylines_are_the_first_lines_that_tell_who_wrote_a_document_and_when() -> None:
+    head = passage(
+        "The mill at Lindal\nBy <u>Ida Holm</u>, Lindal Press", "13 April 1931", "By the river stood a mill."
+    )
+    rest = replace(passage("By Rell it was built."), start=9000, sentences=(Sentence(9000, 9021),))
+    found = bylines([hit(rest, 0.5), hit(head, 0.5, 0.5, 0.5)])
+    assert [e.text for _, e in found] == ["The mill at Lindal\nBy <u>Ida Holm</u>, Lindal Press", "13 April 1931"]
+    assert all(h.passage == head for h, _ in found)
+    matter = passage("title: The mill", "author: Ida Holm", "date: 1931-04-13")
+    assert [e.text for _, e in bylines([hit(matter, 0, 0, 0)])] == ["author: Ida Holm", "date: 1931-04-13"]
