@@ -53,6 +53,7 @@ MARK_BEGINS = re.compile(r"\s*\[[\^\d\s,;–-]{0,20}\Z|\s+\Z")  # what may yet b
 CAPITAL = r"[^\W\d_a-zß-öø-ÿ]"
 NAMES = re.compile(rf"{CAPITAL}[\w'’-]+(?: {CAPITAL}[\w'’-]+)+")  # of two words and more
 NAME_GOES_ON = re.compile(rf"(?:\b{CAPITAL}[\w'’-]*\s*)+\Z")
+SENTENCE_END = re.compile(r"[.!?:;,…][\"'”’»)\]]*\Z")
 SLIP = 0.8  # least likeness of a misspelt word, as difflib counts it
 SLIP_BEGINS = 3  # letters that it begins with rightly
 
@@ -126,12 +127,18 @@ def passages_block(evidence: Sequence[Evidence]) -> str:
             run.append(e)
     blocks = []
     for runs in reversed(by_source.values()):
-        lines = [
-            " ".join(disarmed(plain(e.text)) for e in sorted(run, key=lambda e: e.start)) for run in reversed(runs)
-        ]
+        lines = [_joined(sorted(run, key=lambda e: e.start)) for run in reversed(runs)]
         blocks.append("\n".join([f"[{_title(runs[0][0].passage)}]", *lines]))
     held = "\n\n".join(blocks).replace(ASKS_WHETHER, ASKS_WHETHER.lower())  # no document wakes the adapter
     return f"Passages:\n{held}"
+
+
+def _joined(run: Sequence[Evidence]) -> str:
+    """Sentences one behind the other; after what is none, a title or a byline, a new line begins."""
+    text = ""
+    for evidence in run:
+        text += (" " if SENTENCE_END.search(text) else "\n") + disarmed(plain(evidence.text))
+    return text.strip()
 
 
 def _neighbours(a: Evidence, b: Evidence) -> bool:

@@ -452,6 +452,7 @@ class _Asking:
         self.parts: tuple[str, ...] = ()
         self.missing: str | None = None  # the part that the documents do not answer
         self.evidence: list[Evidence] = []
+        self.byline: list[tuple[Hit, Evidence]] = []  # of a question about a document itself
         self.aside: list[tuple[Evidence, LeftOut]] = []
         self.judged: list[Judged] = []
         self.sentences: list[AnswerSentence] = []
@@ -500,19 +501,11 @@ class _Asking:
             chosen.append(found)
             shown, read = {hit.passage for hit in self.hits}, {e.passage for e in found}
             self.hits += [hit for hit in hits if hit.passage in read - shown]
-        if questions.asks_for_byline(understood.query) and self.hits:
-            chosen.insert(0, self._bylines(understood, self.hits[0].passage.source))
+        if self.hits and questions.asks_for_byline(understood.query):
+            self.byline = bylines(understood.query, self.rag._ranked(understood, [self.hits[0].passage.source]))
         by_place = {_place(e): e for turn in zip_longest(*chosen) for e in turn if e}  # the best of each part first
         self.evidence = list(by_place.values())
         self.aside = [cut for place, cut in left_out.items() if place not in by_place]
-
-    def _bylines(self, understood: Understood, source: str) -> list[Evidence]:
-        """Who wrote a document and when stands in lines that have little of a question's words."""
-        lines = bylines(self.rag._ranked(understood, [source]))
-        missing = {hit.passage: hit for hit, _ in lines}
-        shown = {hit.passage for hit in self.hits}
-        self.hits += [hit for passage, hit in missing.items() if passage not in shown]
-        return [evidence for _, evidence in lines]
 
     def _extract(self) -> Iterator[Event]:
         if not self.evidence or self.evidence[0].score < EXTRACTIVE_SCORE:
@@ -573,7 +566,9 @@ class _Asking:
         if sure is not None:
             self.timings["check"] = sure
         answered = query
-        if sure is not None and sure < self.settings.check:
+        if sure is not None and sure < self.settings.check and self.byline:
+            self._read_byline()
+        elif sure is not None and sure < self.settings.check:
             found = (
                 [p for p in self.parts if (self._sure(llm, p) or 0.0) >= self.settings.check]
                 if len(self.parts) > 1
@@ -584,6 +579,13 @@ class _Asking:
             self.missing = " ".join(open_parts) or None
         self.timings["check_s"] = time.perf_counter() - started
         return answered, sure
+
+    def _read_byline(self) -> None:
+        """Instead of the evidence: who wrote a document, and when, stands in lines that are no sentences. No model is asked."""
+        self.evidence = [evidence for _, evidence in self.byline]
+        missing = {hit.passage: hit for hit, _ in self.byline}
+        shown = {hit.passage for hit in self.hits}
+        self.hits += [hit for passage, hit in missing.items() if passage not in shown]
 
     def _sure(self, llm: LLM, question: str) -> float | None:
         return llm.yes_probability(generation.check_messages(question, self.evidence))
@@ -667,7 +669,7 @@ class _Asking:
         """Whether all that is said is only partly supported, none of it nearly, and the model was none too sure before that."""
         sure = self.timings.get("check", 1.0)
         partly = all(j.support == "partial" and (j.score or 0) < NEARLY for j in self.judged)
-        return partly and sure < self.settings.check + PARTLY_SURER
+        return partly and sure < self.settings.check + PARTLY_SURER and not self.byline
 
     def _leave_open(self) -> None:
         """Of a question in parts, a sentence that nothing supports is not said: the part that it was to answer is missing."""

@@ -61,10 +61,18 @@ FIGURE = re.compile(
     re.IGNORECASE,
 )
 NAME = re.compile(r"(?<=[^\W\d_A-Z] |[,;:)] )[^\W\d_a-zß-öø-ÿ][\w’'-]+")  # not the first word of a sentence
-BYLINE = re.compile(  # "By Ada Berg", "author: Ada Berg", or a line that is little more than a date
-    rf"^\W*(?i:written by|by|por|von|par|di)\s+[^\W\d_a-zß-öø-ÿ]|^\W*(?i:authors?|autor(?:es)?|published|publisher|date|fecha)\s*:"
-    rf"|^.{{0,30}}(?i:\b{MONTH}\.? \d{{1,2}},? \d{{4}}|\d{{1,2}} {MONTH}\.? \d{{4}}|\d{{4}}-\d\d-\d\d).{{0,10}}$",
-    re.MULTILINE,
+# "By Ada Berg", "author: Ada Berg"; a line that is little more than a date.
+AUTHORED = re.compile(
+    r"^\W*(?i:written by|by|por|von|par|di)\s+[^\W\d_a-zß-öø-ÿ]|^\W*(?i:authors?|autor(?:es)?)\s*:", re.MULTILINE
+)
+DATED = re.compile(
+    rf"^.{{0,30}}(?:\b{MONTH}\.? \d{{1,2}},? \d{{4}}|\b\d{{1,2}} {MONTH}\.? \d{{4}}|\d{{4}}-\d\d-\d\d).{{0,10}}$",
+    re.MULTILINE | re.IGNORECASE,
+)
+ITS_SUBJECT = 0.6  # share of the words of a question about a document that its title and first lines have
+OF_ANY_DOCUMENT = (
+    "write wrote written author authors authored publish published publication appeared dated date day year name names"
+    " article document paper report essay post piece book text"
 )
 SAME = 0.9  # share of all their words that near-duplicates have in common
 PREFIX = 5  # letters: founded and founding meet, and so do constitution and constitución
@@ -263,15 +271,25 @@ def select_evidence(
     return sorted(chosen, key=lambda e: -e.score)
 
 
-def bylines(hits: Sequence[Hit]) -> list[tuple[Hit, Evidence]]:
-    """Of the hits in one document, the first lines that tell who wrote it and when, each with the hit that holds it."""
+def bylines(question: str, hits: Sequence[Hit]) -> list[tuple[Hit, Evidence]]:
+    """The first lines of a document that tell who wrote it, or when where that is asked, each with the hit that holds it.
+
+    `hits`: of the document alone. None where its title and first lines have little of what the question says of it.
+    """
+    head = [hit for hit in sorted(hits, key=lambda hit: hit.passage.start) if hit.passage.start < HEAD]
+    about = content_stems(question) - content_stems(OF_ANY_DOCUMENT)
+    told = content_stems(" ".join(text for hit in head for text in (hit.passage.title, hit.passage.text[:HEAD])))
+    if len(about & told) < ITS_SUBJECT * len(about):
+        return []
+    when = answer_kind(question) == "time"
     found = []
-    for hit in sorted(hits, key=lambda hit: hit.passage.start):
-        p = hit.passage
-        for sentence in p.sentences:
-            text = p.quote(sentence)
-            if sentence.start < HEAD and BYLINE.search(re.sub(r"<[^<>\n]*>", "", text)):
-                found.append((hit, Evidence(p, sentence.start, sentence.end, text, hit.score)))
+    for hit in head:
+        for sentence in hit.passage.sentences:
+            text = hit.passage.quote(sentence)
+            line = re.sub(r"<[^<>\n]*>", "", text)
+            authored = AUTHORED.search(line)
+            if (DATED.search(line) or (authored and DATE.search(line))) if when else authored:
+                found.append((hit, Evidence(hit.passage, sentence.start, sentence.end, text, hit.score)))
     return found[:MOST_BYLINES]
 
 

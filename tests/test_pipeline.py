@@ -565,12 +565,13 @@ def test_who_wrote_an_article_is_read_in_its_byline(empty: Rag, tmp_path: Path) 
         "An article about the mill said that the mill at Lindal ground barley."
     )
     empty.ingest([write(tmp_path / "docs", mill=text, fair="# The fair\n\nBy Tomas Rell\n\nThe fair sold hens.")])
-    llm = says(empty, "Ida Holm wrote the article about the mill.")
+    llm = says(empty, "Ida Holm wrote the article about the mill.", yes=0.3)
     answer = empty.ask("Who wrote the article about the mill at Lindal?")
     evidence = llm.prompts[-1][-1].content.rpartition("Question:")[0]
     assert "By Ida Holm, Lindal Press" in evidence
-    assert "Tomas Rell" not in evidence
+    assert "Tomas Rell" not in evidence and "Hens" not in evidence
     assert answer.citations[0].quote == "By Ida Holm, Lindal Press"
+    assert empty.ask("Who wrote the article about the eclipse?").status == "not_in_documents"
 
 
 def test_each_part_of_a_question_has_its_share_of_the_evidence(rag: Rag) -> None:
