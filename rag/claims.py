@@ -245,18 +245,11 @@ SPELT_OUT = tuple(  # what is as often written short, or in the other language
         ("United Nations", r"U\.N\.|UN|ONU|Naciones Unidas"),
     )
 )
-AGAINST = re.compile(r"\b(?:is|are|was|were|be|been|being) (?:\w+ly )?against\b")
+AGAINST = re.compile(r"\b(?:is|are|was|were|be|been|being) (?:\w+ly )?against\b")  # whoever is, opposes
 HUNDREDS = re.compile(r"\b(\d{2})00s\b")  # the 1600s are the 17th century
-YEARS = {
-    "decade": 10,
-    "decades": 10,
-    "decada": 10,
-    "decadas": 10,
-    "century": 100,
-    "centuries": 100,
-    "siglo": 100,
-    "siglos": 100,
-}
+YEARS = dict.fromkeys("decade decades decada decadas".split(), 10) | dict.fromkeys(
+    "century centuries siglo siglos".split(), 100
+)
 SIGLO = re.compile(r"\b[Ss]iglos? ([IVX]+)\b")
 CLASS = re.compile(
     r"\b((?i:class|type|phase|stage|level|grade|category|group|part|chapter|volume|clase|tipo|fase)) ([IVX]+)\b"

@@ -17,7 +17,7 @@ from rag.types import Evidence, Message, Passage
 if TYPE_CHECKING:
     import tiktoken
 
-PROMPT_VERSION = 5
+PROMPT_VERSION = 6
 NOT_FOUND = "NOT FOUND"
 # models/answerable.gguf wakes at these words: in others it sleeps.
 ASKS_WHETHER = "Can this question be answered from the passages alone"

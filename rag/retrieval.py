@@ -288,7 +288,8 @@ def bylines(question: str, hits: Sequence[Hit]) -> list[tuple[Hit, Evidence]]:
             text = hit.passage.quote(sentence)
             line = re.sub(r"<[^<>\n]*>", "", text)
             authored = AUTHORED.search(line)
-            if (DATED.search(line) or (authored and DATE.search(line))) if when else authored:
+            tells = (DATED.search(line) or (authored and DATE.search(line))) if when else authored
+            if tells and not gives_orders(text):
                 found.append((hit, Evidence(hit.passage, sentence.start, sentence.end, text, hit.score)))
     return found[:MOST_BYLINES]
 
