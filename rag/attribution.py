@@ -149,7 +149,7 @@ def denies(statement: str, text: str, rarity: Mapping[str, float] | None = None)
     weights = {t.key: (rarity or {}).get(t.word, 1.0) for t in said.tokens if t.kind not in FIGURES}
     shared = {said.tokens[i].key for i in found} & weights.keys()
     share = sum(weights[k] for k in shared) / (sum(weights.values()) or 1.0)
-    if len(shared) < LEAST_SHARED or share < SAME_MATTER:
+    if len(shared) < LEAST_SHARED or share < SAME_MATTER or _of_others(said, held):
         return False
     against = contradictions(said, [held])
     # Negation stands for much else ("not only", "no fewer than"): it counts where nearly all the rest is the same.
@@ -157,6 +157,14 @@ def denies(statement: str, text: str, rarity: Mapping[str, float] | None = None)
         bool(against & {"fact", "opposite"})
         or _other_figure(said, held)
         or ("negation" in against and share >= SAME_WORDS)
+    )
+
+
+def _of_others(said: Claim, held: Claim) -> bool:
+    """Whether each names somebody whom the other does not."""
+    return all(
+        any(t.kind == "name" and i not in found_in(one, other) for i, t in enumerate(one.tokens))
+        for one, other in ((said, held), (held, said))
     )
 
 

@@ -252,6 +252,12 @@ def test_an_answer_without_any_number_does_not_say_how_many() -> None:
     assert not replies("How many members do voters choose?", ["Voters choose the members of the council."])
 
 
+def test_a_text_about_others_denies_nothing() -> None:
+    assert denies("Lindal sent Rell 300 sacks of barley.", "Lindal sent Rell 500 sacks of barley.")
+    assert denies("Holm sent Rell 300 sacks of barley.", "In all, 500 sacks of barley were sent to Rell.")
+    assert not denies("Holm sent Rell 300 sacks of barley.", "Rell sent Lindal 500 sacks of barley.")
+
+
 def test_a_name_in_full_tells_nothing_new_of_who_is_named_already_unless_names_are_asked_for() -> None:
     said = ["Ida Holm and Tomas Erik Rell met."]
     assert not replies("In which town did Holm and Rell meet?", said)
