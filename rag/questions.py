@@ -56,7 +56,7 @@ AMOUNT = re.compile(
 WHO = re.compile(
     r"\b(?:who|whom|whose|where|quién|quiénes|dónde)\b"
     r"|\b(?:which|what|qué) (?:person|people|president|leader|author|writer|team|company|country|countries|city|state|university"
-    r"|persona|presidente|presidenta|autor|autora|equipo|empresa|país|países|ciudad|estado|universidad)\b",
+    r"|persona|presidente|presidenta|autor|autora|equipo|empresa|país|países|ciudad|universidad)\b",
     re.IGNORECASE,
 )
 
