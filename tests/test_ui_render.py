@@ -141,7 +141,7 @@ def test_a_partial_answer_counts_its_sentences_and_says_what_is_missing() -> Non
         missing="her colour",
     )
     tree = turn_tree(answered(half))
-    assert tree.one(cls="fn-status").text == "Answered in part: the documents hold 1 of 2 sentences."
+    assert tree.one(cls="fn-status").text == "Answered in part: the documents hold 1 of 2 sentences in full."
     assert tree.one(cls="fn-missing").text == "Not in the documents: her colour"
 
 
