@@ -149,7 +149,9 @@ def denies(statement: str, text: str, rarity: Mapping[str, float] | None = None)
     weights = {t.key: (rarity or {}).get(t.word, 1.0) for t in said.tokens if t.kind not in FIGURES}
     shared = {said.tokens[i].key for i in found} & weights.keys()
     share = sum(weights[k] for k in shared) / (sum(weights.values()) or 1.0)
-    if len(shared) < LEAST_SHARED or share < SAME_MATTER or _of_others(said, held):
+    if len(shared) < LEAST_SHARED or share < SAME_MATTER:
+        return False
+    if _names_more(said, found) and _names_more(held, found_in(held, said)):  # each of somebody else
         return False
     against = contradictions(said, [held])
     # Negation stands for much else ("not only", "no fewer than"): it counts where nearly all the rest is the same.
@@ -160,12 +162,9 @@ def denies(statement: str, text: str, rarity: Mapping[str, float] | None = None)
     )
 
 
-def _of_others(said: Claim, held: Claim) -> bool:
-    """Whether each names somebody whom the other does not."""
-    return all(
-        any(t.kind == "name" and i not in found_in(one, other) for i, t in enumerate(one.tokens))
-        for one, other in ((said, held), (held, said))
-    )
+def _names_more(claim: Claim, found: Found) -> bool:
+    """Whether it names somebody who is not `found` in the other."""
+    return any(t.kind == "name" and i not in found for i, t in enumerate(claim.tokens))
 
 
 def _other_figure(said: Claim, held: Claim) -> bool:
