@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 from threading import Lock
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from rag import generation, questions
 from rag.attribution import Match, cite, denies, match, replies, status_of
+from rag.bylines import asks_for_byline, bylines
 from rag.chunking import plain
 from rag.config import Settings
 from rag.diagnosis import Diagnosis, Journey, diagnose, holds_words, locate
@@ -40,7 +42,7 @@ from rag.loading import (
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.readers.pdf import picture_of
-from rag.retrieval import WORTH_READING, bylines, content_stems, fold_duplicates, rank, select_evidence, words
+from rag.retrieval import WORTH_READING, content_stems, fold_duplicates, rank, select_evidence, words
 from rag.screening import SCREENING_VERSION, disarmed
 from rag.storing import BATCH_PASSAGES, DRAFTS_AHEAD, Draft, ahead, cut, embedded, rebuild, recipe_of, vectors_of
 from rag.tracing import Traced, TraceStore, usage
@@ -452,7 +454,6 @@ class _Asking:
         self.parts: tuple[str, ...] = ()
         self.missing: str | None = None  # the part that the documents do not answer
         self.evidence: list[Evidence] = []
-        self.byline: list[tuple[Hit, Evidence]] = []  # of a question about a document itself
         self.aside: list[tuple[Evidence, LeftOut]] = []
         self.judged: list[Judged] = []
         self.sentences: list[AnswerSentence] = []
@@ -501,8 +502,6 @@ class _Asking:
             chosen.append(found)
             shown, read = {hit.passage for hit in self.hits}, {e.passage for e in found}
             self.hits += [hit for hit in hits if hit.passage in read - shown]
-        if self.hits and questions.asks_for_byline(understood.query):
-            self.byline = bylines(understood.query, self.rag._ranked(understood, [self.hits[0].passage.source]))
         by_place = {_place(e): e for turn in zip_longest(*chosen) for e in turn if e}  # the best of each part first
         self.evidence = list(by_place.values())
         self.aside = [cut for place, cut in left_out.items() if place not in by_place]
@@ -579,6 +578,13 @@ class _Asking:
             self.missing = " ".join(open_parts) or None
         self.timings["check_s"] = time.perf_counter() - started
         return answered, sure
+
+    @cached_property
+    def byline(self) -> list[tuple[Hit, Evidence]]:
+        """Of the best document, where the question is about a document itself."""
+        if not asks_for_byline(self.understood.query):
+            return []
+        return bylines(self.understood.query, self.rag._ranked(self.understood, [self.hits[0].passage.source]))
 
     def _read_byline(self) -> None:
         """Instead of the evidence: who wrote a document, and when, stands in lines that are no sentences. No model is asked."""

@@ -94,24 +94,6 @@ ALL = re.compile(
 )
 
 
-WORK = r"(?:articles?|documents?|papers?|reports?|essays?|posts?|pieces?|books?|stud(?:y|ies)|stor(?:y|ies)|texts?|memos?|letters?|pages?|notes)"
-OBRA = r"(?:artículos?|documentos?|informes?|ensayos?|textos?|libros?|estudios?|notas?|cartas?|páginas?)"
-BYLINE = re.compile(
-    rf"\b(?:who|whom)\b.*\b(?:wrote|written|authored|published)\b.*\b{WORK}\b|\b(?:who|name)\b.*\bauthors?\b.*\b{WORK}\b|\b(?:who|name)\b.*\b{WORK}\b.*\bauthors?\b"
-    rf"|\bwho\b.*\b(?:wrote|authored|published)\b\s+[\"“'‘«]"
-    rf"|\b(?:when|what (?:date|day|year)|which (?:date|day|year))\b.*\b(?:publish|written|write|dated)\w*\b.*\b{WORK}\b"
-    rf"|\b(?:when|what (?:date|day|year)|which (?:date|day|year))\b.*\b{WORK}\b.*\b(?:published|written|dated|appear)\b"
-    rf"|\b(?:quién|quiénes)\b.*\bescrib\w+\b.*\b{OBRA}\b|\b(?:quién|quiénes|nombres?)\b.*\bautor(?:es|as?)?\b.*\b{OBRA}\b"
-    rf"|\b(?:cuándo|qué (?:fecha|día|año))\b.*\bpublic\w+\b.*\b{OBRA}\b",
-    re.IGNORECASE,
-)
-
-
-def asks_for_byline(question: str) -> bool:
-    """Whether a question is about a document itself: who wrote it, or when it was published."""
-    return BYLINE.search(question) is not None
-
-
 def asks_for_all(question: str) -> bool:
     """Whether a question wants every one there is, or their number over the documents: more than a few passages can tell."""
     return ALL.search(question.strip()) is not None

@@ -46,9 +46,6 @@ class Weights(NamedTuple):
 READ = Weights(0.3, 0.3, 0.17, 0.23)  # the embedder reads the language of question and passage
 UNREAD = Weights(0.2, 0.2, 0.2, 0.4)  # both are in a language that it does not read: words tell more
 ACROSS = Weights(0.27, 0.27, 0.0, 0.46)  # two languages: only names, figures and cognates are shared, and stems are not
-HEAD = 1500  # characters of a document in which its author and date stand
-MOST_BYLINES = 4
-MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 DATE = re.compile(
     r"\b(?:1\d{3}|20\d\d|\d{1,2}(?:st|nd|rd|th) century|january|february|march|april|may \d|june|july|august|september"
     r"|october|november|december|siglo [xvi]+|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre"
@@ -61,19 +58,6 @@ FIGURE = re.compile(
     re.IGNORECASE,
 )
 NAME = re.compile(r"(?<=[^\W\d_A-Z] |[,;:)] )[^\W\d_a-zß-öø-ÿ][\w’'-]+")  # not the first word of a sentence
-# "By Ada Berg", "author: Ada Berg"; a line that is little more than a date.
-AUTHORED = re.compile(
-    r"^\W*(?i:written by|by|por|von|par|di)\s+[^\W\d_a-zß-öø-ÿ]|^\W*(?i:authors?|autor(?:es)?)\s*:", re.MULTILINE
-)
-DATED = re.compile(
-    rf"^.{{0,30}}(?:\b{MONTH}\.? \d{{1,2}},? \d{{4}}|\b\d{{1,2}} {MONTH}\.? \d{{4}}|\d{{4}}-\d\d-\d\d).{{0,10}}$",
-    re.MULTILINE | re.IGNORECASE,
-)
-ITS_SUBJECT = 0.6  # share of the words of a question about a document that its title and first lines have
-OF_ANY_DOCUMENT = (
-    "write wrote written author authors authored publish published publication appeared dated date day year name names"
-    " article document paper report essay post piece book text"
-)
 SAME = 0.9  # share of all their words that near-duplicates have in common
 PREFIX = 5  # letters: founded and founding meet, and so do constitution and constitución
 STOP_PREFIXES = frozenset(word[:PREFIX] for word in STOP_WORDS)  # a stop word and another may begin alike
@@ -269,29 +253,6 @@ def select_evidence(
         budget -= size
         chosen.append(evidence)
     return sorted(chosen, key=lambda e: -e.score)
-
-
-def bylines(question: str, hits: Sequence[Hit]) -> list[tuple[Hit, Evidence]]:
-    """The first lines of a document that tell who wrote it, or when where that is asked, each with the hit that holds it.
-
-    `hits`: of the document alone. None where its title and first lines have little of what the question says of it.
-    """
-    head = [hit for hit in sorted(hits, key=lambda hit: hit.passage.start) if hit.passage.start < HEAD]
-    about = content_stems(question) - content_stems(OF_ANY_DOCUMENT)
-    told = content_stems(" ".join(text for hit in head for text in (hit.passage.title, hit.passage.text[:HEAD])))
-    if len(about & told) < ITS_SUBJECT * len(about):
-        return []
-    when = answer_kind(question) == "time"
-    found = []
-    for hit in head:
-        for sentence in hit.passage.sentences:
-            text = hit.passage.quote(sentence)
-            line = re.sub(r"<[^<>\n]*>", "", text)
-            authored = AUTHORED.search(line)
-            tells = (DATED.search(line) or (authored and DATE.search(line))) if when else authored
-            if tells and not gives_orders(text):
-                found.append((hit, Evidence(hit.passage, sentence.start, sentence.end, text, hit.score)))
-    return found[:MOST_BYLINES]
 
 
 def _is_of_kind(kind: AnswerKind | None, text: str, asked: Mapping[str, float]) -> bool:

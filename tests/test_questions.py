@@ -2,7 +2,7 @@
 
 import pytest
 
-from rag.questions import answer_kind, asks_for_all, asks_for_byline, asks_for_name, asks_for_number, is_open, parts
+from rag.questions import answer_kind, asks_for_all, asks_for_name, asks_for_number, is_open, parts
 
 
 @pytest.mark.parametrize(
@@ -114,29 +114,6 @@ def test_a_question_is_open_unless_it_wants_yes_or_no_or_names_what_there_is_to_
 )
 def test_a_question_tells_what_its_answer_must_have(question: str, kind: str | None) -> None:
     assert answer_kind(question) == kind
-
-
-@pytest.mark.parametrize(
-    "question",
-    [
-        "Who wrote the article about the mill?",
-        "Who are the authors of the report on barley?",
-        'Who wrote "The Mill at Lindal"?',
-        "On what date did the Gazette publish the article about the mill?",
-        "When was the paper published?",
-        "¿Quién escribió el artículo sobre el molino?",
-    ],
-)
-def test_a_question_may_be_about_who_wrote_a_document_and_when(question: str) -> None:
-    assert asks_for_byline(question)
-
-
-@pytest.mark.parametrize(
-    "question",
-    ["Who wrote Hamlet?", "What do the authors of the article say about barley?", "When was the mill sold?"],
-)
-def test_most_questions_are_not(question: str) -> None:
-    assert not asks_for_byline(question)
 
 
 def test_a_question_may_want_a_name() -> None:
