@@ -52,6 +52,7 @@ MARK_BEGINS = re.compile(r"\s*\[[\^\d\s,;–-]{0,20}\Z|\s+\Z")  # what may yet b
 
 CAPITAL = r"[^\W\d_a-zß-öø-ÿ]"
 NAMES = re.compile(rf"{CAPITAL}[\w'’-]+(?: {CAPITAL}[\w'’-]+)+")  # of two words and more
+POSSESSIVE = re.compile(r"['’]s?\Z")
 NAME_GOES_ON = re.compile(rf"(?:\b{CAPITAL}[\w'’-]*\s*)+\Z")
 SENTENCE_END = re.compile(r"[.!?:;,…][\"'”’»)\]]*\Z")
 SLIP = 0.8  # least likeness of a misspelt word, as difflib counts it
@@ -233,8 +234,8 @@ def respelling(chunks: Iterator[str], texts: Sequence[str]) -> Iterator[str]:
     Names of two words and more, one of which differs by a letter or two and stands nowhere in the texts. Held back until
     it is known where a name ends.
     """
-    names = list(dict.fromkeys(tuple(name.split()) for text in texts for name in NAMES.findall(plain(text))))
-    known = frozenset(word for text in texts for word in re.findall(r"[\w'’-]+", text))
+    names = list(dict.fromkeys(tuple(_bare(name)) for text in texts for name in NAMES.findall(plain(text))))
+    known = frozenset(POSSESSIVE.sub("", word) for text in texts for word in re.findall(r"[\w'’-]+", text))
 
     def spelt(text: str) -> str:
         return NAMES.sub(lambda found: _spelt(found.group(), names, known), text)
@@ -252,7 +253,7 @@ def respelling(chunks: Iterator[str], texts: Sequence[str]) -> Iterator[str]:
 
 
 def _spelt(written: str, names: Sequence[tuple[str, ...]], known: frozenset[str]) -> str:
-    said = written.split()
+    said = _bare(written)
     for name in names:
         for at in range(len(said) - len(name) + 1):
             other = [i for i, word in enumerate(name) if word != said[at + i]]
@@ -264,7 +265,15 @@ def _spelt(written: str, names: Sequence[tuple[str, ...]], known: frozenset[str]
     return written
 
 
+def _bare(name: str) -> list[str]:
+    """The words of a name without what makes them possessive."""
+    return [POSSESSIVE.sub("", word) for word in name.split()]
+
+
 def _slip(a: str, b: str) -> bool:
+    """Whether one is the other misspelt; one that goes on where the other ends (Americans, America) is another word."""
+    if a.startswith(b) or b.startswith(a):
+        return False
     return a[:SLIP_BEGINS] == b[:SLIP_BEGINS] and SequenceMatcher(None, a, b).ratio() >= SLIP
 
 
