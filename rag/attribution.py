@@ -261,9 +261,9 @@ def replies(question: str, sentences: Sequence[str]) -> bool:
     return bool(new) or not is_open(question)
 
 
-def _untold(claim: Claim, known: Collection[int], names: bool) -> Iterator[Token]:
+def _untold(claim: Claim, known: Found, names: bool) -> Iterator[Token]:
     """The words that are not `known`; unless `names` are asked for, one in full tells nothing of who is named already."""
-    named = {claim.tokens[i].run for i in known} - {NO_RUN}
+    named = {claim.tokens[i].run for i, tokens in known.items() if any(t.kind == "name" for t in tokens)} - {NO_RUN}
     return (t for i, t in enumerate(claim.tokens) if i not in known and (names or t.run not in named))
 
 

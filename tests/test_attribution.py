@@ -262,6 +262,7 @@ def test_a_name_in_full_tells_nothing_new_of_who_is_named_already_unless_names_a
     said = ["Ida Holm and Tomas Erik Rell met."]
     assert not replies("In which town did Holm and Rell meet?", said)
     assert replies("What are the names of Holm and Rell?", said)
+    assert replies("What museum keeps the wheel?", ["The Lindal Museum keeps the wheel."])
 
 
 def test_who_is_against_a_plan_does_not_support_it() -> None:
