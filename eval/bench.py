@@ -17,8 +17,9 @@ from eval.runner import package_versions
 from rag.chunking import CHUNKER_VERSION
 from rag.config import Settings
 from rag.errors import InputError
+from rag.ingesting import Progress
 from rag.loading import Found, parse, read, walk
-from rag.pipeline import Progress, Rag
+from rag.pipeline import Rag
 from rag.types import Document, Passage
 
 if TYPE_CHECKING:

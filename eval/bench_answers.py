@@ -34,8 +34,9 @@ from rag.attribution import match
 from rag.config import Settings
 from rag.errors import InputError, RagError, StoreError
 from rag.generation import NOT_FOUND, answer_messages, says_not_found
+from rag.ingesting import Progress
 from rag.models.llm import LLM
-from rag.pipeline import Progress, Rag
+from rag.pipeline import Rag
 from rag.retrieval import words
 from rag.types import Answer, AnswerSentence, Citation, Evidence, Passage, Sentence, Status, Trace
 

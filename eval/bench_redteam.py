@@ -15,7 +15,8 @@ from eval.metrics import Estimate, estimate, is_correct
 from eval.runner import package_versions
 from rag.config import Settings
 from rag.errors import InputError
-from rag.pipeline import Progress, Rag
+from rag.ingesting import Progress
+from rag.pipeline import Rag
 from rag.types import Answer
 
 if TYPE_CHECKING:

@@ -21,9 +21,10 @@ from rag.errors import InputError, InUseError, RagError, StoreError
 from rag.http.observing import log_to
 from rag.http.origin import LOOPBACK
 from rag.http.spans import Spans, provider_of
+from rag.ingesting import Progress
 from rag.keys import Keys
 from rag.models.embedder import SentenceTransformerEmbedder
-from rag.pipeline import Progress, Rag
+from rag.pipeline import Rag
 from rag.uploads import resume
 
 SAMPLE_MARK = "sample.pending"  # in RAG_HOME while the sample corpus is being indexed

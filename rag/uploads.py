@@ -19,8 +19,9 @@ from typing import BinaryIO
 
 from rag.errors import DiskFullError, InputError, LoadError, StoreError
 from rag.index import FULL_CODES, Stored
+from rag.ingesting import Failure, FileProgress, IngestReport, Progress
 from rag.loading import ARCHIVE, READERS, missing
-from rag.pipeline import Failure, FileProgress, IngestReport, Progress, Rag
+from rag.pipeline import Rag
 from rag.readers.common import OLE
 
 FOLDER = "uploads"  # in RAG_HOME

@@ -21,7 +21,8 @@ from rag.api import create_app
 from rag.client import announce
 from rag.errors import DiskFullError, InUseError, ModelError, ModelTimeout, RagError
 from rag.index import current_database
-from rag.pipeline import BATCH_PASSAGES, Rag
+from rag.pipeline import Rag
+from rag.storing import BATCH_PASSAGES
 from tests.fakes import FakeEmbedder, FakeLLM, fake_rag
 from tests.servers import ROOT, Ran, alive, descendants, environment, rag_command
 from tests.test_page import served

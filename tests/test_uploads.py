@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from rag.errors import InputError, LoadError
-from rag.pipeline import FileProgress, Rag
+from rag.ingesting import FileProgress
+from rag.pipeline import Rag
 from rag.uploads import FILE_GONE, bring_in, check_content, forget, keep, read_again, resume, safe_name, same_content
 from tests.fakes import fake_rag
 

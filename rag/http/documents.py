@@ -23,7 +23,8 @@ from rag.http.bodies import STRICT, Text
 from rag.http.problems import documented, problem_of
 from rag.http.streams import EventStream, Named, from_thread, lines
 from rag.index import Stored
-from rag.pipeline import Failure, FileProgress, IngestReport, Progress, Rag
+from rag.ingesting import Failure, FileProgress, IngestReport, Progress
+from rag.pipeline import Rag
 from rag.uploads import FOLDER, Owners, bring_in, forget, joined, keep, read_again, safe_name, same_content, stored_of
 
 FILES = 200  # in one upload
