@@ -17,7 +17,7 @@ from rag.types import Evidence, Message, Passage
 if TYPE_CHECKING:
     import tiktoken
 
-PROMPT_VERSION = 6
+PROMPT_VERSION = 7
 NOT_FOUND = "NOT FOUND"
 # models/answerable.gguf wakes at these words: in others it sleeps.
 ASKS_WHETHER = "Can this question be answered from the passages alone"
@@ -78,18 +78,18 @@ def answer_messages(question: str, evidence: Sequence[Evidence], *, may_refuse: 
     A small model that has the offer takes it where the answer stands before it (5 of 45 questions, none without).
     """
     system = ANSWER_SYSTEM + (MAY_REFUSE if may_refuse else "")
-    return [Message("system", system), Message("user", f"{passages_block(evidence)}\n\nQuestion: {question}")]
+    return [Message("system", system), Message("user", f"{passages_block(evidence)}\n\nQuestion: {as_asked(question)}")]
 
 
 def survey_messages(question: str, evidence: Sequence[Evidence]) -> list[Message]:
     """Asks for whatever some of the evidence has for a question that wants all there is."""
-    ask = f"Question: {question}\nReply with one short complete sentence for each thing in these passages that belongs to the answer."
+    ask = f"Question: {as_asked(question)}\nReply with one short complete sentence for each thing in these passages that belongs to the answer."
     return [Message("system", ANSWER_SYSTEM + MAY_REFUSE), Message("user", f"{passages_block(evidence)}\n\n{ask}")]
 
 
 def check_messages(question: str, evidence: Sequence[Evidence]) -> list[Message]:
     """Asks whether the passages answer the question; the probability of yes is the model's own doubt."""
-    ask = f"{ASKS_WHETHER}? {question} Reply yes or no."
+    ask = f"{ASKS_WHETHER}? {as_asked(question)} Reply yes or no."
     return [Message("system", ANSWER_SYSTEM), Message("user", f"{passages_block(evidence)}\n\n{ask}")]
 
 
@@ -111,6 +111,12 @@ def translate_question_messages(question: str, language: str) -> list[Message]:
     name = LANGUAGE_NAMES.get(language, language)
     told = f"Translate the question into {name}. Do not answer it. Keep names as they are. Reply with the translated question only."
     return [Message("system", told), Message("user", f"Question: {question}\nIn {name}:")]
+
+
+def as_asked(question: str) -> str:
+    """A question typed in haste as one written with care: a small model tells better then what it can answer."""
+    text = question.strip()
+    return text[:1].upper() + text[1:] + ("?" if text[-1:].isalnum() else "")
 
 
 def passages_block(evidence: Sequence[Evidence]) -> str:

@@ -273,6 +273,20 @@ def test_a_translation_is_the_question_and_nothing_that_explains_it(reply: str, 
     assert as_translation(reply, "¿Cuándo se construyó el molino?") == translation
 
 
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("who built the mill", "Who built the mill?"),
+        ("Who built the mill?", "Who built the mill?"),
+        ("¿quién construyó el molino?", "¿quién construyó el molino?"),
+        ("Name the mills.", "Name the mills."),
+    ],
+)
+def test_the_model_reads_a_question_as_one_written_with_care(typed: str, read: str) -> None:
+    assert generation.answer_messages(typed, MILL, may_refuse=False)[-1].content.endswith(f"\n\nQuestion: {read}")
+    assert generation.check_messages(typed, MILL)[-1].content.endswith(f"? {read} Reply yes or no.")
+
+
 # -- names --------------------------------------------------------------------------------------------------------
 
 
