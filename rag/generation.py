@@ -277,7 +277,7 @@ def _bare(name: str) -> list[str]:
 
 
 def _slip(a: str, b: str) -> bool:
-    """Whether one is the other misspelt; one that goes on where the other ends (Americans, America) is another word."""
+    """Whether one is the other misspelt; one that goes on where the other ends (Danes, Dane) is another word."""
     if a.startswith(b) or b.startswith(a):
         return False
     return a[:SLIP_BEGINS] == b[:SLIP_BEGINS] and SequenceMatcher(None, a, b).ratio() >= SLIP

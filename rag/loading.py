@@ -31,6 +31,11 @@ FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?=[^\s:#][^\n:]*:)(.*?)\r?\n---[ \t
 HEADING = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+(.+?)[ \t#]*$", re.M)
 SURE_OF_LANGUAGE = 0.95
 LANGUAGE_CHARACTERS = 4000  # that the language of a text is told by
+HEAD = 1500  # characters in which a byline stands
+_NAME = r"[^\W\d_a-zß-öø-ÿ][\w.'’-]*(?: (?:(?:d[aeio]|del|dos|l[ao]s?|v[ao]n|de[nr]) )*[^\W\d_a-zß-öø-ÿ][\w.'’-]*){1,4}"
+BYLINE = re.compile(
+    rf"^\W{{0,3}}(?:[Bb]y|BY|[Pp]or|POR) ({_NAME}(?:(?:, | and | & | y ){_NAME})*)\W{{0,3}}$", re.MULTILINE
+)
 TITLE_LIMIT = 120  # a longer first line is a paragraph, not a title
 READERS: dict[str, Callable[[bytes, str], list[Raw]]] = {
     ".csv": read_csv,
@@ -320,7 +325,7 @@ def _document(raw: Raw, digest: str, source: str) -> Document:
         title=meta.get("title") or raw.title.strip() or _first_heading(raw.text, begin) or Path(source).stem,
         text=raw.text,
         sha256=digest if raw.record is None else sha256(raw.record),
-        author=meta.get("author") or raw.author,
+        author=meta.get("author") or raw.author or _byline(raw.text[begin : begin + HEAD]),
         publisher=meta.get("publisher") or raw.publisher,
         date=meta.get("date") or raw.date,
         language=_language_code(meta.get("language", ""))
@@ -368,6 +373,12 @@ def _first_heading(text: str, begin: int) -> str:
     after = text[word.end() : word.end() + TITLE_LIMIT].splitlines() or [""]
     first = (before + after[0]).strip()
     return first if len(first) <= TITLE_LIMIT else ""
+
+
+def _byline(head: str) -> str | None:
+    """Whom the first lines name: "By Ada Berg and Ole Lind", alone on its line."""
+    named = BYLINE.search(re.sub(r"<[^<>\n]*>", "", head))
+    return named.group(1) if named else None
 
 
 def detect_language(text: str) -> str:

@@ -428,6 +428,25 @@ def test_a_pdf_gives_its_text_with_the_start_of_each_page() -> None:
     assert document.page_starts == (0, 25)
 
 
+@pytest.mark.parametrize(
+    ("line", "author"),
+    [
+        ("By Ida Maria Holm", "Ida Maria Holm"),
+        ("*By <u>Ida Holm</u> and Tomas van der Rell*", "Ida Holm and Tomas van der Rell"),
+        ("Por José de la Vega y Ada Ruiz", "José de la Vega y Ada Ruiz"),
+        ("By March 1931 the mill was sold.", None),
+        ("By the river stood a mill.", None),
+        ("By Lindal", None),
+    ],
+)
+def test_a_line_at_the_head_that_says_by_whom_gives_the_author(line: str, author: str | None) -> None:
+    assert load(f"# The mill\n\n{line}\n\nIt ground barley.\n").author == author
+
+
+def test_what_a_file_says_of_its_author_comes_before_a_byline() -> None:
+    assert load("---\nauthor: Ada Berg\n---\nBy Ida Holm\n\nIt ground barley.").author == "Ada Berg"
+
+
 def test_a_pdf_knows_its_author_and_date() -> None:
     info = "/Author (Ida Holm) /CreationDate (D:20210502093000+02'00')"
     document = load(pdf("The mill ground barley.", info=info), "mill.pdf")
