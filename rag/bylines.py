@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from rag.loading import HEAD, without_tags
 from rag.questions import answer_kind
 from rag.retrieval import DATE, content_stems
 from rag.screening import gives_orders
@@ -19,8 +20,7 @@ ASKS = re.compile(
     rf"|\b(?:cuándo|qué (?:fecha|día|año))\b.*\bpublic\w+\b.*\b{OBRA}\b",
     re.IGNORECASE,
 )
-HEAD = 1500  # characters of a document in which its author and date stand
-MOST = 4
+MOST_LINES = 4
 ITS_SUBJECT = 0.6  # share of the words of a question about a document that its title and first lines have
 OF_ANY_DOCUMENT = (
     "write wrote written author authors authored publish published publication appeared dated date day year name names"
@@ -38,6 +38,7 @@ DATED = re.compile(
 
 
 def asks_for_byline(question: str) -> bool:
+    """Whether a question is about a document itself: who wrote it, or when it was published."""
     return ASKS.search(question) is not None
 
 
@@ -56,9 +57,9 @@ def bylines(question: str, hits: Sequence[Hit]) -> list[tuple[Hit, Evidence]]:
     for hit in head:
         for sentence in hit.passage.sentences:
             text = hit.passage.quote(sentence)
-            line = re.sub(r"<[^<>\n]*>", "", text)
+            line = without_tags(text)
             authored = AUTHORED.search(line)
             tells = (DATED.search(line) or (authored and DATE.search(line))) if when else authored
             if tells and not gives_orders(text):
                 found.append((hit, Evidence(hit.passage, sentence.start, sentence.end, text, hit.score)))
-    return found[:MOST]
+    return found[:MOST_LINES]

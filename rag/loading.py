@@ -31,10 +31,11 @@ FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?=[^\s:#][^\n:]*:)(.*?)\r?\n---[ \t
 HEADING = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+(.+?)[ \t#]*$", re.M)
 SURE_OF_LANGUAGE = 0.95
 LANGUAGE_CHARACTERS = 4000  # that the language of a text is told by
-HEAD = 1500  # characters in which a byline stands
-_NAME = r"[^\W\d_a-zß-öø-ÿ][\w.'’-]*(?: (?:(?:d[aeio]|del|dos|l[ao]s?|v[ao]n|de[nr]) )*[^\W\d_a-zß-öø-ÿ][\w.'’-]*){1,4}"
+HEAD = 1500  # characters of a document in which its author and date stand
+CAPITALISED = r"[^\W\d_a-zß-öø-ÿ][\w.'’-]*"
+FULL_NAME = rf"{CAPITALISED}(?: (?:(?:d[aeio]|del|dos|l[ao]s?|v[ao]n|de[nr]) )*{CAPITALISED}){{1,4}}"
 BYLINE = re.compile(
-    rf"^\W{{0,3}}(?:[Bb]y|BY|[Pp]or|POR) ({_NAME}(?:(?:, | and | & | y ){_NAME})*)\W{{0,3}}$", re.MULTILINE
+    rf"^\W{{0,3}}(?:[Bb]y|BY|[Pp]or|POR) ({FULL_NAME}(?:(?:, | and | & | y ){FULL_NAME})*)\W{{0,3}}$", re.MULTILINE
 )
 TITLE_LIMIT = 120  # a longer first line is a paragraph, not a title
 READERS: dict[str, Callable[[bytes, str], list[Raw]]] = {
@@ -377,8 +378,12 @@ def _first_heading(text: str, begin: int) -> str:
 
 def _byline(head: str) -> str | None:
     """Whom the first lines name: "By Ada Berg and Ole Lind", alone on its line."""
-    named = BYLINE.search(re.sub(r"<[^<>\n]*>", "", head))
+    named = BYLINE.search(without_tags(head))
     return named.group(1) if named else None
+
+
+def without_tags(text: str) -> str:
+    return re.sub(r"<[^<>\n]*>", "", text)
 
 
 def detect_language(text: str) -> str:

@@ -8,29 +8,16 @@ from zipfile import ZipFile
 import pytest
 
 from rag.errors import DiskFullError, InputError
-from rag.ingesting import IngestReport, Progress
+from rag.ingesting import Progress
 from rag.pipeline import Rag
 from tests.fakes import FakeLLM, fake_rag
+from tests.folders import outcome, write
 
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[Rag]:
     with fake_rag(tmp_path / "home", FakeLLM("")) as rag:
         yield rag
-
-
-def outcome(report: IngestReport) -> dict[str, object]:
-    """What happened, without what did not."""
-    shown = {name: getattr(report, name) for name in ("added", "unchanged", "updated", "removed")}
-    shown |= {name: tuple(Path(f.path).name for f in getattr(report, name)) for name in ("failed", "skipped")}
-    return {name: value for name, value in shown.items() if value}
-
-
-def write(folder: Path, **files: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / f"{name}.md").write_text(text, encoding="utf-8")
-    return folder
 
 
 def embedding(rag: Rag, monkeypatch: pytest.MonkeyPatch) -> list[str]:

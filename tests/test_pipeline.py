@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from rag.config import load_settings
 from rag.errors import EmptyIndexError, InputError, InUseError, ModelError, ModelTimeout, StoreError
 from rag.index import Index
-from rag.ingesting import IngestReport, Progress
+from rag.ingesting import Progress
 from rag.pipeline import NO_WEIGHTS, SURVEY_STEPS, Rag
 from rag.storing import recipe_of
 from rag.types import Answer, Delta, Done, Event, Message, Retrieved
 from tests.fakes import DIMENSION, FakeEmbedder, FakeLLM, fake_rag
+from tests.folders import outcome, write
 
 BUILT = "The lighthouse on Farrow Point was built by Edna Marsh in 1887."
 ASKED = "Who built the lighthouse on Farrow Point?"
@@ -41,20 +42,6 @@ def answer_of(events: Sequence[Event]) -> Answer:
     last = events[-1]
     assert isinstance(last, Done)
     return last.answer
-
-
-def outcome(report: IngestReport) -> dict[str, object]:
-    """What happened, without what did not."""
-    shown = {name: getattr(report, name) for name in ("added", "unchanged", "updated", "removed")}
-    shown |= {name: tuple(Path(f.path).name for f in getattr(report, name)) for name in ("failed", "skipped")}
-    return {name: value for name, value in shown.items() if value}
-
-
-def write(folder: Path, **files: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / f"{name}.md").write_text(text, encoding="utf-8")
-    return folder
 
 
 # -- documents ----------------------------------------------------------------------------------------------------
