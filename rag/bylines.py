@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from rag.folding import CAPITAL
 from rag.loading import HEAD, without_tags
 from rag.questions import answer_kind
 from rag.retrieval import DATE, content_stems
@@ -29,7 +30,7 @@ OF_ANY_DOCUMENT = (
 MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 # "By Ada Berg", "author: Ada Berg"; a line that is little more than a date.
 AUTHORED = re.compile(
-    r"^\W*(?i:written by|by|por|von|par|di)\s+[^\W\d_a-zß-öø-ÿ]|^\W*(?i:authors?|autor(?:es)?)\s*:", re.MULTILINE
+    rf"^\W*(?i:written by|by|por|von|par|di)\s+{CAPITAL}|^\W*(?i:authors?|autor(?:es)?)\s*:", re.MULTILINE
 )
 DATED = re.compile(
     rf"^.{{0,30}}(?:\b{MONTH}\.? \d{{1,2}},? \d{{4}}|\b\d{{1,2}} {MONTH}\.? \d{{4}}|\d{{4}}-\d\d-\d\d).{{0,10}}$",

@@ -13,7 +13,7 @@ from itertools import pairwise, takewhile
 from typing import Literal
 
 from rag.chunking import plain
-from rag.folding import fold
+from rag.folding import CAPITAL, fold
 from rag.retrieval import STOP_WORDS, stem, words
 
 Kind = Literal["word", "name", "number", "year", "date", "day", "ordinal", "side"]
@@ -223,7 +223,7 @@ NOTHING_CLAIMED = re.compile(
     r"i hope)\b)"
 )
 
-CAPITALISED = r"(?<![\w'’])[^\W\d_a-zß-öø-ÿ](?:[\w'’.-]*\w)?"
+CAPITALISED = rf"(?<![\w'’]){CAPITAL}(?:[\w'’.-]*\w)?"
 LETTER = re.compile(r"(?<=[^\W\d_] )[A-HJ-Z](?![\w.'’])")  # team B
 NAME = re.compile(rf"{CAPITALISED}(?:[ -]{CAPITALISED})*")
 CLAUSE = re.compile(

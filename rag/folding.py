@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
 
+CAPITAL = r"[^\W\d_a-zß-öø-ÿ]"  # for patterns: a letter that is no small one of those from a to ÿ
+
 
 def _values(words: str, first: int = 0, step: int = 1) -> dict[str, int]:
     """The words between two bars have the same value, one step above the last ones."""

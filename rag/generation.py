@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rag.chunking import plain, split_sentences
 from rag.errors import ModelError
+from rag.folding import CAPITAL
 from rag.retrieval import content_stems
 from rag.screening import disarmed, gives_orders
 from rag.types import Evidence, Message, Passage
@@ -50,7 +51,6 @@ DISAGREE = {
 MARK = re.compile(r"\s*\[\^?\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\]")
 MARK_BEGINS = re.compile(r"\s*\[[\^\d\s,;–-]{0,20}\Z|\s+\Z")  # what may yet become a mark
 
-CAPITAL = r"[^\W\d_a-zß-öø-ÿ]"
 NAMES = re.compile(rf"{CAPITAL}[\w'’-]+(?: {CAPITAL}[\w'’-]+)+")  # of two words and more
 POSSESSIVE = re.compile(r"['’]s?\Z")
 NAME_GOES_ON = re.compile(rf"(?:\b{CAPITAL}[\w'’-]*\s*)+\Z")

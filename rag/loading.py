@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import yaml
 
 from rag.errors import InputError, LoadError
+from rag.folding import CAPITAL
 from rag.readers.common import SAVE_AGAIN, UNPACKED_BYTES, UNPACKED_MEMBERS, Raw, open_zip, unpack, whole
 from rag.readers.markup import read_eml, read_epub, read_html
 from rag.readers.office import read_docx, read_pptx
@@ -32,7 +33,7 @@ HEADING = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+(.+?)[ \t#]*$", re.M)
 SURE_OF_LANGUAGE = 0.95
 LANGUAGE_CHARACTERS = 4000  # that the language of a text is told by
 HEAD = 1500  # characters of a document in which its author and date stand
-CAPITALISED = r"[^\W\d_a-zß-öø-ÿ][\w.'’-]*"
+CAPITALISED = rf"{CAPITAL}[\w.'’-]*"
 FULL_NAME = rf"{CAPITALISED}(?: (?:(?:d[aeio]|del|dos|l[ao]s?|v[ao]n|de[nr]) )*{CAPITALISED}){{1,4}}"
 BYLINE = re.compile(
     rf"^\W{{0,3}}(?:[Bb]y|BY|[Pp]or|POR) ({FULL_NAME}(?:(?:, | and | & | y ){FULL_NAME})*)\W{{0,3}}$", re.MULTILINE

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.chunking import plain
+from rag.folding import CAPITAL
 from rag.index import Candidate
 from rag.questions import AnswerKind, answer_kind
 from rag.screening import asks_about_orders, fake_turns, gives_orders
@@ -57,7 +58,7 @@ FIGURE = re.compile(
     r"|double|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|mitad|cien|mil|millones|doble)\b",
     re.IGNORECASE,
 )
-NAME = re.compile(r"(?<=[^\W\d_A-Z] |[,;:)] )[^\W\d_a-zß-öø-ÿ][\w’'-]+")  # not the first word of a sentence
+NAME = re.compile(rf"(?<=[^\W\d_A-Z] |[,;:)] ){CAPITAL}[\w’'-]+")  # not the first word of a sentence
 SAME = 0.9  # share of all their words that near-duplicates have in common
 PREFIX = 5  # letters: founded and founding meet, and so do constitution and constitución
 STOP_PREFIXES = frozenset(word[:PREFIX] for word in STOP_WORDS)  # a stop word and another may begin alike

@@ -4,7 +4,7 @@ from pathlib import Path
 import gguf
 import torch
 
-from eval.training.adapter import Encoded, Example, is_watched, read_prompts, right, write_adapter
+from eval.training.adapter import Encoded, Example, is_watched, read_adapter, read_prompts, right, write_adapter
 from rag.models.weights import ADAPTER
 
 YES = Example("0-0-own", "mills", (1, 2), (3,), True)
@@ -44,6 +44,15 @@ def test_an_adapter_is_written_as_the_engine_reads_it(tmp_path: Path) -> None:
         "blk.3.attn_q.weight.lora_a": (4, 8),
         "blk.3.attn_q.weight.lora_b": (6, 4),
     }
+
+
+def test_an_adapter_is_read_back_as_it_was_trained(tmp_path: Path) -> None:
+    a, b = torch.full((4, 8), 0.5), torch.full((6, 4), -2.0)
+    write_adapter({(3, "attn_q"): (a, b)}, [5, 6], tmp_path / "a.gguf")
+    found = read_adapter(tmp_path / "a.gguf")
+    assert list(found) == [(3, "attn_q")]
+    assert torch.equal(found[3, "attn_q"][0], a) and torch.equal(found[3, "attn_q"][1], b)
+    assert all(part.requires_grad for part in found[3, "attn_q"])
 
 
 def test_the_adapter_that_ships_is_one_for_the_upper_half_of_the_model() -> None:

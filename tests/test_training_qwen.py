@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from eval.training import adapter
+from eval.training.adapter import Example
 from eval.training.qwen import Qwen
 
 WIDTH, HIDDEN, HEADS, KV_HEADS, LAYERS, WORDS = 32, 48, 4, 2, 2, 11
@@ -81,3 +83,17 @@ def test_an_adapter_adds_its_product_and_one_of_zeros_nothing(model: Qwen) -> No
     more, _ = model.layer(0, x, torch.arange(2), [2], lora={(0, "attn_output"): (a, b)})
     assert torch.equal(plain, nothing)
     assert not torch.allclose(plain, more, atol=0.1)
+
+
+def test_beginnings_that_prompts_share_are_read_once_and_each_ends_as_if_alone(
+    model: Qwen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "FIRST_LAYER", 1)
+    monkeypatch.setattr(adapter, "PACK", 2)
+    prefixes = [(1, 2, 3), (1, 2, 3), (1, 2, 4, 5), (1, 2, 6)]
+    examples = [Example(f"{n}", "mills", prefix, (7, n), True) for n, prefix in enumerate(prefixes)]
+    encoded = adapter.encode(model, examples)
+    assert {e.example for e in encoded} == set(examples)
+    for e, logits in zip(encoded, adapter.last_logits(model, encoded, None), strict=True):
+        assert torch.allclose(logits, whole(model, [*e.example.prefix, *e.example.suffix])[-1], atol=3e-2)
+    assert encoded[0].past is encoded[1].past or encoded[0].past[0][0] is encoded[1].past[0][0]

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from random import Random
 from typing import Annotated
@@ -59,7 +60,8 @@ class Encoded:
 
 def read_prompts(path: Path) -> Prompts:
     found = json.loads(path.read_text(encoding="utf-8"))
-    return Prompts(**found | {"examples": tuple(Example(**example) for example in found["examples"])})
+    examples = (Example(**e | {part: tuple(e[part]) for part in ("prefix", "suffix")}) for e in found["examples"])
+    return Prompts(**found | {"examples": tuple(examples)})
 
 
 def is_watched(family: str) -> bool:
@@ -67,31 +69,53 @@ def is_watched(family: str) -> bool:
 
 
 def encode(model: Qwen, examples: Sequence[Example]) -> list[Encoded]:
-    """PACK at a time."""
-    return [e for at in range(0, len(examples), PACK) for e in _encode(model, examples[at : at + PACK])]
+    """PACK beginnings at a time. What all have in common is read once, and a prefix once for all that have it."""
+    columns = zip(*(e.prefix[:-1] for e in examples), strict=False)
+    common = sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, columns))
+    groups: dict[tuple[int, ...], list[Example]] = {}
+    for example in examples:
+        groups.setdefault(example.prefix[common:], []).append(example)
+    beginning = _read(model, [examples[0].prefix[:common]] if examples else [], [])
+    packs = (dict(list(groups.items())[at : at + PACK]) for at in range(0, len(groups), PACK))
+    return [e for pack in packs for e in _encode(model, common, beginning, pack)]
 
 
 @torch.no_grad()
-def _encode(model: Qwen, examples: Sequence[Example]) -> list[Encoded]:
-    prefixes, suffixes = [len(e.prefix) for e in examples], [len(e.suffix) for e in examples]
-    lengths = [a + b for a, b in zip(prefixes, suffixes, strict=True)]
-    x = model.embed(torch.tensor([token for e in examples for token in (*e.prefix, *e.suffix)]))
-    positions = torch.cat([torch.arange(n) for n in lengths])
+def _encode(
+    model: Qwen, common: int, beginning: list[Cache], groups: dict[tuple[int, ...], list[Example]]
+) -> list[Encoded]:
+    pasts = _read(model, list(groups), beginning * len(groups) if common else [])
+    examples = [e for group in groups.values() for e in group]
+    mine = [past for group, past in zip(groups.values(), pasts, strict=True) for _ in group]
+    lengths = [len(e.suffix) for e in examples]
+    x = model.embed(torch.tensor([token for e in examples for token in e.suffix]))
+    positions = torch.cat([torch.arange(len(e.prefix), len(e.prefix) + len(e.suffix)) for e in examples])
     for i in range(FIRST_LAYER):
-        x, _ = model.layer(i, x, positions, lengths)
-    parts = x.split([n for pair in zip(prefixes, suffixes, strict=True) for n in pair])  # type: ignore[no-untyped-call]
-    x, positions = torch.cat(parts[::2]), torch.cat([torch.arange(n) for n in prefixes])
-    past: list[Cache] = [[] for _ in examples]
-    for i in range(FIRST_LAYER, model.layers):
+        x, _ = model.layer(i, x, positions, lengths, [past[i] for past in mine])
+    parts = x.to(torch.bfloat16).split(lengths)  # type: ignore[no-untyped-call]
+    return [Encoded(e, part, past[FIRST_LAYER:]) for e, part, past in zip(examples, parts, mine, strict=True)]
+
+
+@torch.no_grad()
+def _read(model: Qwen, sequences: Sequence[Sequence[int]], pasts: Sequence[Cache]) -> list[Cache]:
+    """Keys and values of each sequence, and of its past before it, in every layer."""
+    lengths = [len(s) for s in sequences]
+    x = model.embed(torch.tensor([token for s in sequences for token in s]))
+    begins = [len(past[0][0]) for past in pasts] or [0] * len(lengths)
+    positions = torch.cat([torch.arange(b, b + n) for b, n in zip(begins, lengths, strict=True)])
+    found: list[Cache] = [[] for _ in sequences]
+    for i in range(model.layers):
+        past = [p[i] for p in pasts]
         if i < model.layers - 1:
-            x, cache = model.layer(i, x, positions, prefixes)
+            x, cache = model.layer(i, x, positions, lengths, past)
         else:  # of the last layer only keys and values are wanted
-            both = [part.to(torch.bfloat16).split(prefixes) for part in model.keys_and_values(i, x, positions)]  # type: ignore[no-untyped-call]
+            both = [part.to(torch.bfloat16).split(lengths) for part in model.keys_and_values(i, x, positions)]  # type: ignore[no-untyped-call]
             cache = list(zip(*both, strict=True))
-        for kept, pair in zip(past, cache, strict=True):
-            kept.append(pair)
-    suffix_parts = [part.to(torch.bfloat16) for part in parts[1::2]]
-    return [Encoded(e, part, p) for e, part, p in zip(examples, suffix_parts, past, strict=True)]
+        for j, (keys, values) in enumerate(cache):
+            if past:
+                keys, values = torch.cat([past[j][0], keys]), torch.cat([past[j][1], values])
+            found[j].append((keys, values))
+    return found
 
 
 def last_logits(model: Qwen, batch: Sequence[Encoded], lora: Lora | None) -> torch.Tensor:
@@ -126,10 +150,19 @@ def new_adapter(model: Qwen) -> Lora:
     return lora
 
 
+def read_adapter(path: Path) -> Lora:
+    """One that `write_adapter` wrote, to be trained further."""
+    found = {t.name: torch.tensor(t.data, dtype=torch.float32).requires_grad_() for t in gguf.GGUFReader(path).tensors}
+    names = [name.removesuffix(".weight.lora_a") for name in found if name.endswith("lora_a")]
+    placed = [(name, *name.split(".")[1:]) for name in names]
+    return {(int(i), kind): (found[f"{n}.weight.lora_a"], found[f"{n}.weight.lora_b"]) for n, i, kind in placed}
+
+
 def train(
     model: Qwen,
     encoded: Sequence[Encoded],
     prompts: Prompts,
+    lora: Lora,
     after_epoch: Callable[[int, Lora], None],
     *,
     rate: float = RATE,
@@ -137,7 +170,6 @@ def train(
     batch_size: int = BATCH,
 ) -> Lora:
     """Adam over the cross-entropy of the next word; the rate warms up, then falls along a cosine."""
-    lora = new_adapter(model)
     parameters = [part for pair in lora.values() for part in pair]
     optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
     steps, step = math.ceil(len(encoded) / batch_size) * epochs, 0
@@ -185,6 +217,8 @@ def main(
     prompts: Annotated[Path, typer.Argument(help="What `python -m eval.training.prompts` wrote.")],
     model: Annotated[Path, typer.Argument(help="The local model's weights, a .gguf file (`rag weights` says where).")],
     out: Annotated[Path, typer.Argument(help="Where the adapter goes, a .gguf file.")],
+    start: Annotated[Path | None, typer.Option(help="An adapter to train further instead of a new one.")] = None,
+    rate: Annotated[float, typer.Option(help="The highest learning rate.")] = RATE,
 ) -> None:
     """Train the check."""
     started = time.monotonic()
@@ -201,13 +235,14 @@ def main(
     )
     say(f"{len(others)} prompts to train on, {len(watched)} to watch")
 
-    def after_epoch(epoch: int, lora: Lora | None) -> None:
+    def after_epoch(epoch: int, lora: Lora) -> None:
         both = ((name, some, surer(qwen, some, lora, found)) for name, some in (("train", others), ("watch", watched)))
         told = ", ".join(f"{name} {right(some, sure):.3f}" for name, some, sure in both)
         say(f"epoch {epoch + 1} of {EPOCHS}: right {told}")
 
-    after_epoch(-1, None)
-    write_adapter(train(qwen, others, found, after_epoch), found.invocation, out)
+    lora = read_adapter(start) if start else new_adapter(qwen)
+    after_epoch(-1, lora)
+    write_adapter(train(qwen, others, found, lora, after_epoch, rate=rate), found.invocation, out)
     say(f"written: {out}")
 
 
