@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from eval.training.prompts import DATA, Listening, asked, cut, read_documents
+from eval.training.prompts import DATA, Listening, asked, cut, read_documents, scopes
 from rag.config import load_settings
 from rag.generation import ASKS_WHETHER
 from rag.pipeline import Rag
@@ -41,6 +41,19 @@ def test_documents_become_files_and_their_questions_name_them(tmp_path: Path) ->
         ("1-0", "1.md", "A storm took its sails"),
     ]
     assert (tmp_path / "1.md").read_text(encoding="utf-8").startswith("# The mill at Farrow\n\nThe mill at Farrow was")
+
+
+def test_of_the_documents_some_can_be_taken_and_keep_their_numbers(tmp_path: Path) -> None:
+    data = written(tmp_path / "data.jsonl")
+    assert [q.id for q in read_documents(data, tmp_path, skip=1)] == ["1-0"]
+    assert [q.id for q in read_documents(data, tmp_path, limit=1)] == ["0-0", "0-1"]
+
+
+def test_asked_once_a_question_goes_to_its_document_or_to_all_and_every_fourth_also_to_the_others() -> None:
+    assert [scopes(n, True, once=True) for n in range(4)] == [["all", "others"], ["own"], ["all"], ["own"]]
+    assert scopes(0, False, once=True) == ["all"]
+    assert scopes(0, True, once=False) == ["own", "all", "others"]
+    assert scopes(0, False, once=False) == ["own", "all"]
 
 
 @pytest.mark.model
@@ -89,13 +102,13 @@ def test_the_listener_lets_everything_through_and_keeps_what_it_was_asked() -> N
 
 def test_what_ships_has_answers_word_for_word_and_as_many_near_misses() -> None:
     records = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
-    assert len(records) >= 150
+    assert len(records) >= 310
     kinds = Counter(q["answer"] is not None for record in records for q in record["questions"])
-    assert kinds[True] == kinds[False] > 800
+    assert kinds[True] == kinds[False] > 1700
     for record in records:
         assert all(q["answer"] in record["text"] for q in record["questions"] if q["answer"]), record["title"]
     families = Counter(record["family"] for record in records)
-    assert set(families.values()) == {3}, families
+    assert min(families.values()) >= 2, families
 
 
 def test_what_ships_shares_no_question_with_the_questions_that_it_is_measured_on() -> None:

@@ -2,7 +2,8 @@
 
 The documents and questions are our own (eval/data/answerable.jsonl); the prompts are the product's: its chunks, its search, its
 evidence. Each question is asked three times: of its own document, of all documents, and, where it has an answer, of all but its own,
-which leaves the nearest things that do not answer it.
+which leaves the nearest things that do not answer it. `--once` asks it of its own document or of all by turns, and every fourth
+also of the others: a third of the prompts, for a computer without a GPU.
 """
 
 import json
@@ -66,10 +67,11 @@ class Listening:
         pass
 
 
-def read_documents(path: Path, folder: Path) -> list[Question]:
+def read_documents(path: Path, folder: Path, skip: int = 0, limit: int | None = None) -> list[Question]:
     """Writes each document of `path` into `folder` as a file and returns the questions of all."""
     questions = []
-    for n, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+    lines = list(enumerate(path.read_text(encoding="utf-8").splitlines()))[skip:]
+    for n, line in lines[:limit]:
         record = json.loads(line)
         source = f"{n}.md"
         (folder / source).write_text(f"# {record['title']}\n\n{record['text']}\n", encoding="utf-8")
@@ -78,14 +80,25 @@ def read_documents(path: Path, folder: Path) -> list[Question]:
     return questions
 
 
-def asked(rag: Rag, questions: Sequence[Question]) -> Iterator[tuple[Question, Scope, Sequence[Message], bool]]:
+def scopes(number: int, answered: bool, *, once: bool) -> list[Scope]:
+    """What question `number` is asked of."""
+    found: list[Scope] = ["own", "all"] if not once else ["own"] if number % 2 else ["all"]
+    return [*found, "others"] if answered and (not once or number % 4 == 0) else found
+
+
+def asked(
+    rag: Rag, questions: Sequence[Question], *, once: bool = False
+) -> Iterator[tuple[Question, Scope, Sequence[Message], bool]]:
     """(question, scope, the product's prompt, whether its evidence answers), for each scope in which there is any evidence."""
     sources = [d.source for d in rag.documents()]
-    for q in questions:
-        scopes: dict[Scope, list[str]] = {"own": [q.source], "all": []}
-        if q.answer:
-            scopes["others"] = [s for s in sources if s != q.source]
-        for scope, only in scopes.items():
+    for number, q in enumerate(questions):
+        only_of: dict[Scope, list[str]] = {
+            "own": [q.source],
+            "all": [],
+            "others": [s for s in sources if s != q.source],
+        }
+        for scope in scopes(number, q.answer is not None, once=once):
+            only = only_of[scope]
             rag.llm = listening = Listening()
             rag.ask(q.question, (), only)
             if not listening.checks:
@@ -121,16 +134,18 @@ def cut(messages: Sequence[Message], tokens: Tokens, invocation: Sequence[int]) 
     return whole[: starts[-1]], whole[starts[-1] :]
 
 
-def prompts(settings: Settings, data: Path, tokens: Tokens) -> Prompts:
+def prompts(
+    settings: Settings, data: Path, tokens: Tokens, *, skip: int = 0, limit: int | None = None, once: bool = False
+) -> Prompts:
     invocation, yes, no = (tokens("/tokenize", {"content": text})["tokens"] for text in (ASKS_WHETHER, YES, NO))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        questions = read_documents(data, folder)
+        questions = read_documents(data, folder, skip, limit)
         rag = Rag.open(settings.model_copy(update={"home": folder / "home"}))
         try:
             rag.ingest([folder / source for source in dict.fromkeys(q.source for q in questions)])
             examples = []
-            for q, scope, messages, answered in asked(rag, questions):
+            for q, scope, messages, answered in asked(rag, questions, once=once):
                 prefix, suffix = cut(messages, tokens, invocation)
                 examples.append(Example(f"{q.id}-{scope}", q.family, tuple(prefix), tuple(suffix), answered))
         finally:
@@ -141,11 +156,16 @@ def prompts(settings: Settings, data: Path, tokens: Tokens) -> Prompts:
 def main(
     out: Annotated[Path, typer.Argument(help="Where the prompts go.")],
     data: Annotated[Path, typer.Option(help="Documents and questions.")] = DATA,
+    skip: Annotated[int, typer.Option(min=0, help="Documents to leave out at the beginning.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Documents to take at most.")] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="About a third of the prompts: each question once or twice.")
+    ] = False,
 ) -> None:
     """Write the prompts that the adapter is trained on."""
     settings = load_settings(llm="extractive")
     with tokenizer(weights_path(settings.models)) as tokens:
-        found = prompts(settings, data, tokens)
+        found = prompts(settings, data, tokens, skip=skip, limit=limit, once=once)
     out.write_text(json.dumps(asdict(found)), encoding="utf-8")
     typer.echo(f"{len(found.examples)} prompts, {sum(e.answerable for e in found.examples)} of them answered: {out}")
 
