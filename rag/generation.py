@@ -18,7 +18,7 @@ from rag.types import Evidence, Message, Passage
 if TYPE_CHECKING:
     import tiktoken
 
-PROMPT_VERSION = 7
+PROMPT_VERSION = 8  # rises with the prompts, and with the adapter that reads one of them
 NOT_FOUND = "NOT FOUND"
 # models/answerable.gguf wakes at these words: in others it sleeps.
 ASKS_WHETHER = "Can this question be answered from the passages alone"

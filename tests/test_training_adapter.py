@@ -1,10 +1,20 @@
 import json
+import math
 from pathlib import Path
 
 import gguf
 import torch
 
-from eval.training.adapter import Encoded, Example, is_watched, read_adapter, read_prompts, right, write_adapter
+from eval.training.adapter import (
+    Encoded,
+    Example,
+    is_watched,
+    read_adapter,
+    read_prompts,
+    right,
+    told_apart,
+    write_adapter,
+)
 from rag.models.weights import ADAPTER
 
 YES = Example("0-0-own", "mills", (1, 2), (3,), True)
@@ -33,6 +43,13 @@ def test_right_is_the_share_on_the_right_side_of_even_odds() -> None:
     nothing = torch.zeros(0)
     encoded = [Encoded(YES, nothing, []), Encoded(NO, nothing, []), Encoded(NO, nothing, []), Encoded(YES, nothing, [])]
     assert right(encoded, [1.5, -2.0, 0.5, 3.0]) == 0.75
+
+
+def test_told_apart_is_the_share_of_pairs_in_the_right_order() -> None:
+    nothing = torch.zeros(0)
+    encoded = [Encoded(YES, nothing, []), Encoded(NO, nothing, []), Encoded(NO, nothing, []), Encoded(YES, nothing, [])]
+    assert told_apart(encoded, [1.5, -2.0, 0.5, 0.0]) == 0.75
+    assert math.isnan(told_apart(encoded[:1], [1.5]))
 
 
 def test_an_adapter_is_written_as_the_engine_reads_it(tmp_path: Path) -> None:

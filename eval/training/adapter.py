@@ -20,6 +20,7 @@ import gguf
 import torch
 import typer
 
+from eval.metrics import auroc
 from eval.training.qwen import MATRICES, Cache, Lora, Qwen
 
 FIRST_LAYER, RANK, SCALE = 14, 4, 2.0
@@ -196,6 +197,15 @@ def right(examples: Sequence[Encoded], surer: Sequence[float]) -> float:
     return sum((s > 0) == e.example.answerable for e, s in zip(examples, surer, strict=True)) / max(1, len(surer))
 
 
+def told_apart(examples: Sequence[Encoded], surer: Sequence[float]) -> float:
+    """Area under the curve; nan where all are of one kind."""
+    sides = (
+        [s for e, s in zip(examples, surer, strict=True) if e.example.answerable is side] for side in (True, False)
+    )
+    value = auroc(*sides).value
+    return math.nan if value is None else value
+
+
 def write_adapter(lora: Lora, invocation: Sequence[int], path: Path) -> None:
     """As llama.cpp reads it."""
     writer = gguf.GGUFWriter(path, "qwen2")
@@ -237,8 +247,10 @@ def main(
 
     def after_epoch(epoch: int, lora: Lora) -> None:
         both = ((name, some, surer(qwen, some, lora, found)) for name, some in (("train", others), ("watch", watched)))
-        told = ", ".join(f"{name} {right(some, sure):.3f}" for name, some, sure in both)
-        say(f"epoch {epoch + 1} of {EPOCHS}: right {told}")
+        told = (
+            f"{name} right {right(some, sure):.3f}, AUROC {told_apart(some, sure):.3f}" for name, some, sure in both
+        )
+        say(f"epoch {epoch + 1} of {EPOCHS}: {'; '.join(told)}")
 
     lora = read_adapter(start) if start else new_adapter(qwen)
     after_epoch(-1, lora)
