@@ -931,17 +931,20 @@ def _last(events: Iterator[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
 
 
 def _show_stream(events: Iterator[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    """Prints the answer as it comes. Where the last check takes back what was shown, the final text follows."""
-    shown = ""
+    """Prints the answer as it comes to a terminal, and whole to a pipe or file, where nothing can be taken back.
+
+    Where the last check takes back what was shown, that is said and the final text follows.
+    """
+    shown, live = "", sys.stdout.isatty()
     for name, data in events:
         if name == "retrieved":
             _say(f"Reading {len(data['passages'])} passages …") if sys.stderr.isatty() else None
-        elif name == "delta":
+        elif name == "delta" and live:
             shown += data["text"]
             print(data["text"], end="", flush=True)
         elif name == "done":
             if shown.strip() != data["text"]:
-                print(f"{chr(10) * 2 if shown else ''}{data['text']}", end="")
+                print(f"\n\nAfter the last check:\n{data['text']}" if shown else data["text"], end="")
             print()
             return data
     raise RagError("The answer broke off.")

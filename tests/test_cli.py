@@ -268,6 +268,26 @@ def test_watch_follows_folders_only(command: Command, corpus: Path) -> None:
 # -- ask and search -----------------------------------------------------------------------------------------------
 
 
+TAKEN_BACK: list[tuple[str, dict[str, Any]]] = [
+    ("retrieved", {"passages": []}),
+    ("delta", {"text": "The mill is old."}),
+    ("done", {"text": "The documents do not say."}),
+]
+
+
+def test_into_a_pipe_goes_no_sentence_that_the_last_check_takes_back(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli_module._show_stream(iter(TAKEN_BACK)) == {"text": "The documents do not say."}
+    assert capsys.readouterr().out == "The documents do not say.\n"
+
+
+def test_on_a_terminal_the_last_check_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    cli_module._show_stream(iter(TAKEN_BACK))
+    assert capsys.readouterr().out == "The mill is old.\n\nAfter the last check:\nThe documents do not say.\n"
+
+
 def test_ask_prints_the_answer_and_says_its_sources(filled: Command) -> None:
     ran = filled("ask", QUESTION)
     assert (ran.code, ran.out) == (0, f"{ANSWER} [1]\n")
