@@ -76,16 +76,16 @@ def encode(model: Qwen, examples: Sequence[Example]) -> list[Encoded]:
     groups: dict[tuple[int, ...], list[Example]] = {}
     for example in examples:
         groups.setdefault(example.prefix[common:], []).append(example)
-    beginning = _read(model, [examples[0].prefix[:common]] if examples else [], [])
-    packs = (dict(list(groups.items())[at : at + PACK]) for at in range(0, len(groups), PACK))
-    return [e for pack in packs for e in _encode(model, common, beginning, pack)]
+    beginning = _read(model, [examples[0].prefix[:common]], []) if common else []
+    rests = list(groups.items())
+    packs = (dict(rests[at : at + PACK]) for at in range(0, len(rests), PACK))
+    return [e for pack in packs for e in _encode(model, beginning, pack)]
 
 
 @torch.no_grad()
-def _encode(
-    model: Qwen, common: int, beginning: list[Cache], groups: dict[tuple[int, ...], list[Example]]
-) -> list[Encoded]:
-    pasts = _read(model, list(groups), beginning * len(groups) if common else [])
+def _encode(model: Qwen, beginning: list[Cache], groups: dict[tuple[int, ...], list[Example]]) -> list[Encoded]:
+    """`groups`: the examples of each rest of a prefix behind the one `beginning` of all, if they have one."""
+    pasts = _read(model, list(groups), beginning * len(groups))
     examples = [e for group in groups.values() for e in group]
     mine = [past for group, past in zip(groups.values(), pasts, strict=True) for _ in group]
     lengths = [len(e.suffix) for e in examples]
