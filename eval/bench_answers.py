@@ -213,7 +213,11 @@ def _plainly(llm: LLM, case: Case, answer: Answer, trace: Trace | None) -> dict[
         if not e.cut
     )
     sent = [_evidence(alone, answer) for alone in read]
-    said = "".join(llm.stream(answer_messages(trace.search_text, sent, may_refuse=True))) if sent else NOT_FOUND
+    said = (
+        "".join(llm.stream(answer_messages(trace.search_text, sent, may_refuse=True, cites=False)))
+        if sent
+        else NOT_FOUND
+    )
     status: Status = "not_in_documents" if says_not_found(said) else "answered"
     sentences = (AnswerSentence(said, "unsupported", ()),)
     prompted = replace(answer, status=status, text=said, sentences=sentences, citations=(), timings={})

@@ -1,14 +1,16 @@
 """Answer sentence -> the evidence that says it, and how well. Computed from the text, whatever the model claims."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from rag.chunking import plain
 from rag.claims import NO_RUN, READ, Claim, Found, Token, contradictions, found_in, is_thing, read
+from rag.folding import CAPITAL
 from rag.questions import asks_for_name, asks_for_number, is_open
-from rag.retrieval import stem, words
+from rag.retrieval import content_stems, stem, words
 from rag.types import Citation, Evidence, Support
 
 QUOTED_WORDS = 4  # shorter copies are phrases that any sentence shares
@@ -42,6 +44,9 @@ ROUGHLY = frozenset(
     "1 single sole once twice no dozen dozens hundreds thousands millions pair couple docena docenas cientos miles millones par".split()
 )
 FIGURES = frozenset({"number", "year", "date", "day"})
+# Words, figures, and the signs that make them others.
+WRITTEN = re.compile(r"\d+(?:[.,]\d+)*|\w+|[€$£¥<>=≤≥±]|(?<!\w)[-−](?=\d)")
+ROUND = frozenset({"100", "1000", "1000000", "1000000000"})  # "millions of people" has no figure in every language
 LEAST_SHARED = 3  # words that a text must share with a statement to speak of the same matter
 SAME_MATTER, SAME_WORDS = 0.5, 0.75  # and their share of the statement's weight
 
@@ -65,8 +70,10 @@ def match(
     held = [read(e.text) for e in evidence]
     found = [found_in(said, h) for h in held]
     weights = _weights(said, asked, rarity)
-    if copied := [e for e in evidence if _is_copy(sentence, e.text)]:
-        return Match("quoted", (copied[0],), 1.0)
+    copies = {i: _copies(sentence, e.text) for i, e in enumerate(evidence) if _has_words(sentence, e.text)}
+    for i, whole in copies.items():
+        if any(whole) and not contradictions(said, [held[i]]):
+            return Match("quoted", (evidence[i],), 1.0)
     names = frozenset[str]().union(*said.names)
     told = [_keys(said, *(found_in(said, read(text)) for text in _context(e))) for e in evidence]
     chosen = _cover(said, weights, found, [names & t for t in told])
@@ -75,7 +82,7 @@ def match(
     cited = _keys(said, *(found[i] for i in chosen))
     known = cited.union(*(told[i] for i in chosen))
     share = sum(weights[key] for key in cited)
-    open_names = _open_names(said, asked, known, covered)
+    open_names = _open_names(said, asked, known, covered, held)
     asked_names = [name for name in open_names if name <= asked.keys]
     around = frozenset[str]().union(*(_around(evidence[i], evidence) for i in chosen if asked_names))
     about_another = any(name.isdisjoint(around) for name in asked_names)
@@ -88,7 +95,8 @@ def match(
     open_things = {t.key for t in said.tokens if is_thing(said, t)} - known - asked.keys
     against = contradictions(said, [held[i] for i in chosen])
     open_ones = (*open_names, *open_figures, *open_dates, *open_things)
-    full = share >= SUPPORTED and not open_ones and not against
+    other_signs = any(not whole for whole in copies.values())  # 40 degrees and −40, $500 and €500
+    full = share >= SUPPORTED and not (open_ones or against or other_signs)
     return Match("supported" if full else "partial", tuple(evidence[i] for i in chosen), score)
 
 
@@ -106,10 +114,31 @@ def _near(some: Sequence[Token], others: Sequence[Token]) -> bool:
     return any(abs(a.at - b.at) <= NEAR for a in some for b in others)
 
 
-def _open_names(said: Claim, asked: Claim, known: Set[str], covered: Set[str]) -> list[frozenset[str]]:
-    """The names that the evidence lacks. A surname stands for the name that the question or other evidence gives whole."""
+def _open_names(
+    said: Claim, asked: Claim, known: Set[str], covered: Set[str], held: Sequence[Claim]
+) -> list[frozenset[str]]:
+    """The names that the evidence lacks. A surname stands for the name that the question or other evidence gives whole.
+
+    Not where the evidence knows only others of the name: who is asked for Edna Smith may be told of Edna Marsh.
+    """
     whole = asked.keys | covered
-    return [name for name in said.names if not name <= known and (name.isdisjoint(known) or not name <= whole)]
+    others = [run for claim in held for run in _runs(claim)]
+
+    def is_another(run: Sequence[str]) -> bool:
+        alike = [other for other in others if not set(run).isdisjoint(other)]
+        return bool(alike) and all(run[-1] not in other and other[-1] not in run for other in alike)
+
+    def is_open(run: Sequence[str]) -> bool:
+        name = set(run)
+        return not name <= known and (name.isdisjoint(known) or not name <= whole or is_another(run))
+
+    return [frozenset(run) for run in _runs(said) if is_open(run)]
+
+
+def _runs(claim: Claim) -> list[tuple[str, ...]]:
+    """The words of each name, in the order of the text."""
+    named = [t for t in claim.tokens if t.kind == "name"]
+    return [tuple(t.key for t in run) for _, run in groupby(sorted(named, key=lambda t: t.run), key=lambda t: t.run)]
 
 
 def _keys(said: Claim, *found: Found) -> frozenset[str]:
@@ -168,9 +197,11 @@ def _names_more(claim: Claim, found: Found) -> bool:
 
 
 def _other_figure(said: Claim, held: Claim) -> bool:
-    """A figure of a kind and unit of which the other has only different ones."""
+    """A figure of a kind and unit of which the other has only different ones. What holds of another year does not count."""
     mine, theirs = _figures(said), _figures(held)
-    return any(kind in theirs and keys.isdisjoint(theirs[kind]) for kind, keys in mine.items())
+    differ = {sort for sort, keys in mine.items() if sort in theirs and keys.isdisjoint(theirs[sort])}
+    amounts = [sort for sort in (*mine, *theirs) if sort[0] == "number"]
+    return bool(differ) and not (amounts and any(kind != "number" for kind, _ in differ))
 
 
 def _figures(claim: Claim) -> dict[tuple[str, str], set[str]]:
@@ -239,14 +270,48 @@ def _around(evidence: Evidence, others: Sequence[Evidence]) -> frozenset[str]:
     return frozenset(stem(w) for p in passages for text in (p.title, *p.heading, p.text) for w in _words(text))
 
 
-def _is_copy(sentence: str, quote: str) -> bool:
+def _has_words(sentence: str, quote: str) -> bool:
+    """Whether the quote holds the words of the sentence one behind the other."""
     said = _words(sentence)
     return len(said) >= QUOTED_WORDS and f" {' '.join(said)} " in f" {' '.join(_words(quote))} "
+
+
+def _copies(sentence: str, quote: str) -> list[bool]:
+    """For each place where the quote holds the sentence with its signs: whether it cuts no name in two there."""
+    text = plain(quote)
+    said = [_folded(m.group()) for m in WRITTEN.finditer(plain(sentence))]
+    held = list(WRITTEN.finditer(text))
+    written, size = [_folded(m.group()) for m in held], len(said)
+    places = [at for at in range(len(held) - size + 1) if written[at : at + size] == said]
+    return [not _cuts_name(text, held[at].start(), held[at + size - 1].end()) for at in places]
+
+
+def _folded(written: str) -> str:
+    return " ".join(words(written)) or written
+
+
+def _cuts_name(text: str, start: int, end: int) -> bool:
+    """Whether a name goes on before the start or behind the end (York in New York)."""
+    before = re.search(rf"({CAPITAL}[\w'’-]*)\s+\Z", text[:start])
+    begun = before is not None and content_stems(before.group(1)) and text[start].isupper()
+    goes_on = re.search(rf"\b{CAPITAL}[\w'’-]*\Z", text[start:end]) and re.match(rf"\s+{CAPITAL}", text[end:])
+    return bool(begun or goes_on)
 
 
 @lru_cache(maxsize=READ)
 def _words(text: str) -> tuple[str, ...]:
     return tuple(words(plain(text)))
+
+
+def says_the_same(translation: str, sentence: str) -> bool:
+    """Whether a translation says something, with the figures and dates of the sentence and no others."""
+    there, here = read(translation), read(sentence)
+    return bool(there.tokens) and _figures_in(there, here) and _figures_in(here, there)
+
+
+def _figures_in(claim: Claim, other: Claim) -> bool:
+    found = found_in(claim, other)
+    return all(i in found for i, t in enumerate(claim.tokens) if t.kind in FIGURES and t.key not in ROUND)
 
 
 def replies(question: str, sentences: Sequence[str]) -> bool:

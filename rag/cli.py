@@ -963,6 +963,8 @@ def _print_sources(answer: dict[str, Any]) -> None:
     for s in answer["sentences"]:
         if s["support"] in ("partial", "unsupported"):
             _say(f"{s['support'].capitalize()}: {s['text']}")
+    if answer["missing"]:
+        _say(f"Not answered: {answer['missing']}")
     for note in answer["notes"]:
         _say(note)
 

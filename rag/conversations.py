@@ -274,6 +274,8 @@ def as_markdown(conversation: Conversation, turns: Sequence[Turn]) -> str:
             )
             continue
         parts.append(turn.answer.text)
+        parts += [f"Not answered: {turn.answer.missing}"] if turn.answer.missing else []
+        parts += turn.answer.notes
         parts += [_citation(c) for c in turn.answer.citations]
     return "\n\n".join(parts) + "\n"
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rag.chunking import plain, split_sentences
 from rag.errors import ModelError
 from rag.folding import CAPITAL
+from rag.marks import MARK, code_of, without_marks
 from rag.retrieval import content_stems
 from rag.screening import disarmed, gives_orders
 from rag.types import Evidence, Message, Passage
@@ -18,12 +19,20 @@ from rag.types import Evidence, Message, Passage
 if TYPE_CHECKING:
     import tiktoken
 
-PROMPT_VERSION = 8  # rises with the prompts, and with the adapter that reads one of them
+PROMPT_VERSION = 9  # rises with the prompts, and with the adapter that reads one of them
 NOT_FOUND = "NOT FOUND"
 # models/answerable.gguf wakes at these words: in others it sleeps.
 ASKS_WHETHER = "Can this question be answered from the passages alone"
 KEPT = 0.5  # least share of a question's words that its rewrite keeps
-NEW_WORDS = 1  # most that it may bring in: a word in another form, never a fact
+NEW_WORDS = 1  # most that it may bring in: a word in another form, never a name or figure
+LEANS = re.compile(  # on what was said before it
+    r"^(?:and|but|so|or|then|y|e|pero|o|entonces)\b"
+    r"|\b(?:it|its|they|them|their|he|him|his|she|her|hers|this|that|these|those|there|one|ones|the|same|other|others|another|else|more"
+    r"|exactly|too|also|instead|él|ella|ellos|ellas|eso|esto|esa|ese|esos|esas|este|esta|estos|estas|ello|allí|ahí|su|sus|el|la|lo|los|las"
+    r"|otro|otra|otros|otras|mismo|misma|más|también|exactamente)\b",
+    re.IGNORECASE,
+)
+LEAST_ALONE = 2  # words that carry meaning in a question that needs no other
 TRANSLATED = 2  # longest translation of a question, in lengths of it: a longer one explains
 HISTORY_TURNS = 6  # last messages that a follow-up is read with
 LANGUAGE_NAMES = {"de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "pt": "Portuguese"}
@@ -48,12 +57,10 @@ DISAGREE = {
     "en": "The documents disagree. {source} says: “{quote}”",
     "es": "Los documentos no concuerdan. En {source} se lee: «{quote}»",
 }
-MARK = re.compile(r"\s*\[\^?\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\]")
-MARK_BEGINS = re.compile(r"\s*\[[\^\d\s,;–-]{0,20}\Z|\s+\Z")  # what may yet become a mark
 
 NAMES = re.compile(rf"{CAPITAL}[\w'’-]+(?: {CAPITAL}[\w'’-]+)+")  # of two words and more
 POSSESSIVE = re.compile(r"['’]s?\Z")
-NAME_GOES_ON = re.compile(rf"(?:\b{CAPITAL}[\w'’-]*\s*)+\Z")
+NAME_GOES_ON = re.compile(rf"(?:(?<![\w'’-]){CAPITAL}[\w'’-]*\s*)+\Z")
 SENTENCE_END = re.compile(r"[.!?:;,…][\"'”’»)\]]*\Z")
 SLIP = 0.8  # least likeness of a misspelt word, as difflib counts it
 SLIP_BEGINS = 3  # letters that it begins with rightly
@@ -62,6 +69,7 @@ SLIP_BEGINS = 3  # letters that it begins with rightly
 # share them.
 ANSWER_SYSTEM = "Answer the question in one or two complete sentences. Use nothing but the passages."
 MAY_REFUSE = f" If the passages do not contain the answer, reply only: {NOT_FOUND}"
+CITES = " Before each sentence of the passages stands its code. End each of your sentences with the codes of those that say it."
 STANDALONE_SYSTEM = (
     "Rewrite the last question so that it can be understood without the conversation. Put the names in place of the words "
     "that point to them. Do not answer it. Reply with the question only.\n\n"
@@ -72,19 +80,21 @@ STANDALONE_SYSTEM = (
 )
 
 
-def answer_messages(question: str, evidence: Sequence[Evidence], *, may_refuse: bool) -> list[Message]:
-    """`may_refuse`: offers NOT FOUND, for models that cannot be asked for a probability first.
+def answer_messages(question: str, evidence: Sequence[Evidence], *, may_refuse: bool, cites: bool) -> list[Message]:
+    """`may_refuse`: offers NOT FOUND, for models that cannot be asked for a probability first. `cites`: asks for codes.
 
     A small model that has the offer takes it where the answer stands before it (5 of 45 questions, none without).
     """
-    system = ANSWER_SYSTEM + (MAY_REFUSE if may_refuse else "")
-    return [Message("system", system), Message("user", f"{passages_block(evidence)}\n\nQuestion: {as_asked(question)}")]
+    system = ANSWER_SYSTEM + (MAY_REFUSE if may_refuse else "") + (CITES if cites else "")
+    block = passages_block(evidence, coded=cites)
+    return [Message("system", system), Message("user", f"{block}\n\nQuestion: {as_asked(question)}")]
 
 
-def survey_messages(question: str, evidence: Sequence[Evidence]) -> list[Message]:
+def survey_messages(question: str, evidence: Sequence[Evidence], *, cites: bool) -> list[Message]:
     """Asks for whatever some of the evidence has for a question that wants all there is."""
     ask = f"Question: {as_asked(question)}\nReply with one short complete sentence for each thing in these passages that belongs to the answer."
-    return [Message("system", ANSWER_SYSTEM + MAY_REFUSE), Message("user", f"{passages_block(evidence)}\n\n{ask}")]
+    system = ANSWER_SYSTEM + MAY_REFUSE + (CITES if cites else "")
+    return [Message("system", system), Message("user", f"{passages_block(evidence, coded=cites)}\n\n{ask}")]
 
 
 def check_messages(question: str, evidence: Sequence[Evidence]) -> list[Message]:
@@ -119,8 +129,8 @@ def as_asked(question: str) -> str:
     return text[:1].upper() + text[1:] + ("?" if text[-1:].isalnum() else "")
 
 
-def passages_block(evidence: Sequence[Evidence]) -> str:
-    """The evidence by document, each under its title; neighbours stand together, as in the text.
+def passages_block(evidence: Sequence[Evidence], *, coded: bool = False) -> str:
+    """The evidence by document, each under its title; neighbours stand together, as in the text. `coded`: behind codes.
 
     The best stands last: a small model says best what it has read just before the question.
     """
@@ -134,17 +144,19 @@ def passages_block(evidence: Sequence[Evidence]) -> str:
             run.append(e)
     blocks = []
     for runs in reversed(by_source.values()):
-        lines = [_joined(sorted(run, key=lambda e: e.start)) for run in reversed(runs)]
+        lines = [_joined(sorted(run, key=lambda e: e.start), coded) for run in reversed(runs)]
         blocks.append("\n".join([f"[{_title(runs[0][0].passage)}]", *lines]))
     held = "\n\n".join(blocks).replace(ASKS_WHETHER, ASKS_WHETHER.lower())  # no document wakes the adapter
     return f"Passages:\n{held}"
 
 
-def _joined(run: Sequence[Evidence]) -> str:
+def _joined(run: Sequence[Evidence], coded: bool) -> str:
     """Sentences one behind the other; after what is none, a title or a byline, a new line begins."""
     text = ""
     for evidence in run:
-        text += (" " if SENTENCE_END.search(text) else "\n") + disarmed(plain(evidence.text))
+        said = disarmed(plain(evidence.text))
+        gap = " " if SENTENCE_END.search(text) else "\n"
+        text += f"{gap}[{code_of(evidence)}] {MARK.sub('', said).strip()}" if coded else f"{gap}{said}"
     return text.strip()
 
 
@@ -171,9 +183,17 @@ def as_question(reply: str, question: str, history: Sequence[Message]) -> str | 
     said = asked.union(*(content_stems(m.content) for m in history))
     if not line.endswith("?") or line.count("?") > 1 or len(asked & written) < KEPT * len(asked):
         return None
-    if written <= asked and not re.search(rf"\W\s*{CAPITAL}", question.strip()):
+    if written <= asked and not re.search(rf"\W\s*{CAPITAL}", question.strip()) and _leans(question):
         return None  # nothing was resolved, and the question names nothing that it could stand on
-    return line if len(written - said) <= NEW_WORDS else None
+    new = [
+        w for w in re.findall(r"\w+", line)[1:] if (w[0].isupper() or w[0].isdigit()) and not content_stems(w) <= said
+    ]
+    return line if len(written - said) <= NEW_WORDS and not new else None
+
+
+def _leans(question: str) -> bool:
+    """Whether a question needs those before it to be understood, as far as its words tell."""
+    return LEANS.search(question.strip(" ¿")) is not None or len(content_stems(question)) < LEAST_ALONE
 
 
 def as_translation(reply: str, question: str) -> str | None:
@@ -186,11 +206,15 @@ def as_translation(reply: str, question: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some more words of a reply. `opens`: the first of a sentence; `sentence`: the whole of it, where it ends here."""
+    """Some more words of a reply. `opens`: the first of a sentence; `sentence`: the whole of it, where it ends here.
+
+    `codes`: those that stand in or behind a sentence that ends here.
+    """
 
     text: str
     opens: bool
     sentence: str | None = None
+    codes: tuple[str, ...] = ()
 
 
 def pieces(chunks: Iterator[str]) -> Iterator[Piece]:
@@ -198,14 +222,19 @@ def pieces(chunks: Iterator[str]) -> Iterator[Piece]:
 
     Nothing is passed on while the reply may still turn out to be NOT FOUND. Raises ModelError for an empty reply.
     """
-    buffer, shown, empty = "", 0, True
-    for chunk in without_marks(chunks):
+    buffer, shown, empty, read = "", 0, True, 0
+    codes: list[tuple[int, str]] = []
+    for chunk in without_marks(chunks, codes):
+        read += len(chunk)
         buffer = buffer + chunk if shown else (buffer + chunk).lstrip()
         if says_not_found(buffer, so_far=True):
             continue
         spans = split_sentences(buffer)
         while len(spans) > 1:
-            yield Piece(buffer[shown : spans[0].end], shown == 0, buffer[: spans[0].end])
+            ends = read - len(buffer) + spans[0].end
+            own = tuple(code for at, code in codes if at <= ends)
+            codes[:] = [(at, code) for at, code in codes if at > ends]
+            yield Piece(buffer[shown : spans[0].end], shown == 0, buffer[: spans[0].end], own)
             buffer, shown, empty = buffer[spans[1].start :], 0, False
             spans = split_sentences(buffer)
         if says_not_found(buffer, so_far=True):
@@ -215,23 +244,9 @@ def pieces(chunks: Iterator[str]) -> Iterator[Piece]:
             yield Piece(whole[shown:], shown == 0)
             shown = len(whole)
     if buffer.strip():
-        yield Piece(buffer[shown:].rstrip(), shown == 0, buffer.rstrip())
+        yield Piece(buffer[shown:].rstrip(), shown == 0, buffer.rstrip(), tuple(code for _, code in codes))
     elif empty:
         raise ModelError("The model gave an empty answer. Ask again, or choose another model (RAG_LLM).")
-
-
-def without_marks(chunks: Iterator[str]) -> Iterator[str]:
-    """A reply without the citation marks that a model writes of its own: they are not checked, and ours look the same."""
-    held = ""
-    for chunk in chunks:
-        held = MARK.sub("", held + chunk)
-        end = MARK_BEGINS.search(held)
-        cut = end.start() if end else len(held)
-        if cut:
-            yield held[:cut]
-        held = held[cut:]
-    if held:
-        yield held
 
 
 def respelling(chunks: Iterator[str], texts: Sequence[str]) -> Iterator[str]:

@@ -9,12 +9,12 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from threading import Lock
 
 from rag import generation, questions
-from rag.attribution import Match, cite, denies, match, replies, status_of
+from rag.attribution import Match, cite, denies, match, replies, says_the_same, status_of
 from rag.bylines import asks_for_byline, bylines
 from rag.chunking import plain
 from rag.config import Settings
@@ -23,6 +23,7 @@ from rag.errors import EmptyIndexError, InputError, InUseError, LoadError, Model
 from rag.index import CANDIDATES, Index, Stored, import_store
 from rag.ingesting import FileProgress, Ingestion, IngestReport, Progress
 from rag.loading import ARCHIVE, detect_question_language, member, sha256
+from rag.marks import MARK, code_of, without_marks
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.readers.pdf import picture_of
@@ -69,13 +70,17 @@ NO_WEIGHTS = "No model is installed, so these are sentences of the documents, wo
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """A question as it is searched for. `query`: `standalone` in the language of the documents where that is `foreign`."""
+    """A question as it is searched for. `query`: `standalone` in the language of the documents where that is `foreign`.
+
+    `joined`: it stands behind the last one, for want of a rewrite, and the two are not asked one by one.
+    """
 
     standalone: str
     query: str
     language: str  # the asker's
     query_language: str
     foreign: bool
+    joined: bool = False
 
 
 class Rag:
@@ -337,22 +342,23 @@ class Rag:
     def _understand(self, question: str, history: Sequence[Message], llm: LLM | None) -> Understood:
         languages = self.index.languages()
         language = detect_question_language(question, dict.fromkeys([*languages, *generation.REFUSALS]))
-        standalone = self._standalone(question, history, llm)
+        standalone, joined = self._standalone(question, history, llm)
         if not languages or language in languages or llm is None:
-            return Understood(standalone, standalone, language, language, foreign=False)
+            return Understood(standalone, standalone, language, language, foreign=False, joined=joined)
         main = next(iter(languages))
-        return Understood(standalone, self._translated(standalone, main, llm), language, main, foreign=True)
+        query = self._translated(standalone, main, llm)
+        return Understood(standalone, query, language, main, foreign=True, joined=joined)
 
-    def _standalone(self, question: str, history: Sequence[Message], llm: LLM | None) -> str:
-        """A follow-up as a question of its own: by the model, else with the last question before it."""
+    def _standalone(self, question: str, history: Sequence[Message], llm: LLM | None) -> tuple[str, bool]:
+        """A follow-up as a question of its own: by the model, else with the last question before it, and then True."""
         if not history:
-            return question
+            return question, False
+        if llm is not None:
+            reply = "".join(llm.stream(generation.standalone_messages(question, history)))
+            if rewritten := generation.as_question(reply, question, history):
+                return rewritten, False
         asked = [m.content for m in history if m.role == "user"]
-        joined = f"{asked[-1]} {question}" if asked else question
-        if llm is None:
-            return joined[-QUESTION_CHARACTERS:]
-        reply = "".join(llm.stream(generation.standalone_messages(question, history)))
-        return generation.as_question(reply, question, history) or joined[-QUESTION_CHARACTERS:]
+        return f"{asked[-1]} {question}"[-QUESTION_CHARACTERS:] if asked else question, bool(asked)
 
     def _translated(self, question: str, language: str, llm: LLM) -> str:
         reply = "".join(llm.stream(generation.translate_question_messages(question, language)))
@@ -405,7 +411,8 @@ class _Asking:
         only = self.rag._resolve(self.sources)  # first: where nothing can be searched, no model is asked
         self.understood = self.rag._understand(self.question, self.history, self.llm)
         self.survey = self.llm is not None and questions.asks_for_all(self.understood.query)
-        self.parts = (self.understood.query,) if self.survey else questions.parts(self.understood.query)
+        whole = self.survey or self.understood.joined
+        self.parts = (self.understood.query,) if whole else questions.parts(self.understood.query)
         started = time.perf_counter()
         self._retrieve(self.understood, only)
         self.timings["search_s"] = time.perf_counter() - started
@@ -452,7 +459,7 @@ class _Asking:
             yield self._refuse("not_stated")
             return
         for evidence in self.evidence[:EXTRACTIVE_SENTENCES]:
-            text = disarmed(plain(evidence.text))
+            text = MARK.sub("", disarmed(plain(evidence.text)))
             yield self._delta(text, opens=True)
             yield self._delta(self._add(text, text, Match("quoted", (evidence,), 1.0)))
         yield self._done()
@@ -460,19 +467,19 @@ class _Asking:
     def _survey(self, llm: LLM, query: str) -> Iterator[Event]:
         """Goes through the evidence step by step; what was said before, or is not supported, is left out."""
         said: set[str] = set()
-        for step in _steps(self.evidence, self.settings.evidence_tokens):
-            with closing(llm.stream(generation.survey_messages(query, step))) as chunks:
+        for step in islice(_steps(self.evidence, self.settings.evidence_tokens), SURVEY_STEPS):
+            with closing(llm.stream(generation.survey_messages(query, step, cites=llm.cites))) as chunks:
                 for piece in self._pieces(chunks):
                     sentence = generation.without_bullet(piece.sentence or "")
                     key = " ".join(words(sentence))
                     if not key or key in said or generation.says_not_found(sentence):
                         continue
-                    found = self._match(sentence, query)
+                    found = self._match(sentence, query, piece.codes)
                     if found.support == "unsupported":
                         continue
                     said.add(key)
                     if self.understood.foreign:
-                        yield from self._say_in_their_words(llm, sentence, query)
+                        yield from self._say_in_their_words(llm, replace(piece, sentence=sentence), query)
                     else:
                         yield self._delta(sentence, opens=True)
                         yield self._delta(self._add(sentence, sentence, found))
@@ -489,12 +496,13 @@ class _Asking:
         if not query:
             yield self._refuse_what_is_not_stated(asked)
             return
-        with closing(llm.stream(generation.answer_messages(query, self.evidence, may_refuse=sure is None))) as chunks:
+        messages = generation.answer_messages(query, self.evidence, may_refuse=sure is None, cites=llm.cites)
+        with closing(llm.stream(messages)) as chunks:
             for piece in self._pieces(chunks):
                 if generation.says_not_found(piece.sentence or ""):
                     continue
                 if self.understood.foreign:
-                    yield from self._say_in_their_words(llm, piece.sentence, query)
+                    yield from self._say_in_their_words(llm, piece, query)
                 else:
                     yield from self._say(piece, query)
         yield self._done()
@@ -547,21 +555,29 @@ class _Asking:
         if piece.text:
             yield self._delta(piece.text, opens=piece.opens)
         if piece.sentence is not None:
-            yield self._delta(self._add(piece.sentence, piece.sentence, self._match(piece.sentence, query)))
+            yield self._delta(
+                self._add(piece.sentence, piece.sentence, self._match(piece.sentence, query, piece.codes))
+            )
 
-    def _say_in_their_words(self, llm: LLM, sentence: str | None, query: str) -> Iterator[Event]:
-        """Matched in the language of the documents, then said in the asker's."""
-        if sentence is None:
+    def _say_in_their_words(self, llm: LLM, piece: generation.Piece, query: str) -> Iterator[Event]:
+        """Matched in the language of the documents, then said in the asker's, unless its figures are then others."""
+        if piece.sentence is None:
             return
-        found = self._match(sentence, query)
-        opens, said = True, ""
-        for text in llm.stream(generation.translate_messages(sentence, self.understood.language)):
-            yield self._delta(text, opens=opens)
-            opens, said = False, said + text
-        yield self._delta(self._add(said.strip(), sentence, found))
+        found = self._match(piece.sentence, query, piece.codes)
+        messages = generation.translate_messages(piece.sentence, self.understood.language)
+        translated = "".join(without_marks(llm.stream(messages))).strip()
+        said = translated if says_the_same(translated, piece.sentence) else piece.sentence
+        yield self._delta(said, opens=True)
+        yield self._delta(self._add(said, piece.sentence, found))
 
-    def _match(self, sentence: str, query: str) -> Match:
-        return match(sentence, self.evidence, question=query, rarity=self._rarity(sentence))
+    def _match(self, sentence: str, query: str, codes: Sequence[str] = ()) -> Match:
+        """`codes`: of the evidence that the model names; where that does not hold the sentence, all is looked through."""
+        rarity = self._rarity(sentence)
+        if named := [e for e in self.evidence if code_of(e) in codes]:
+            found = match(sentence, named, question=query, rarity=rarity)
+            if found.support in ("quoted", "supported"):
+                return found
+        return match(sentence, self.evidence, question=query, rarity=rarity)
 
     def _rarity(self, sentence: str) -> dict[str, float]:
         return self.rarity | self.rag.index.rarity(set(words(sentence)) - set(self.rarity))
@@ -603,6 +619,8 @@ class _Asking:
     def _done(self) -> Done:
         self._leave_open()
         status = status_of([s.support for s in self.sentences])
+        if not self.sentences:  # a model that tells no probability has said that nothing was found
+            return self._refuse_what_is_not_stated(self.understood.query)
         if status == "partial" and not self.survey and self._doubted():
             return self._refuse("not_stated")
         told = self.llm is None or self.survey or len(self.parts) > 1

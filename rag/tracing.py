@@ -44,6 +44,7 @@ class Traced:
     def __init__(self, llm: LLM) -> None:
         self._llm = llm
         self.name = llm.name
+        self.cites = llm.cites
         self.calls: list[ModelCall] = []
 
     def stream(self, messages: Sequence[Message]) -> Generator[str]:

@@ -58,8 +58,9 @@ class FakeLLM:
         *,
         yes: float | Callable[[str], float] | None = 1.0,
         error: RagError | None = None,
+        cites: bool = False,
     ) -> None:
-        self.reply, self.yes, self.error = reply, yes, error
+        self.reply, self.yes, self.error, self.cites = reply, yes, error, cites
         self.prompts: list[Sequence[Message]] = []
         self.closed_early = 0
 

@@ -18,8 +18,8 @@ from rag.generation import (
     respelling,
     says_not_found,
     without_bullet,
-    without_marks,
 )
+from rag.marks import without_marks
 from rag.types import Evidence, Message, Passage, Sentence
 
 
@@ -80,7 +80,9 @@ def test_a_title_that_gives_orders_is_not_read() -> None:
 
 def test_check_and_answer_begin_alike_so_that_the_engine_reads_the_passages_once() -> None:
     check = "".join(m.content for m in generation.check_messages("What did it grind?", MILL))
-    answer = "".join(m.content for m in generation.answer_messages("What did it grind?", MILL, may_refuse=False))
+    answer = "".join(
+        m.content for m in generation.answer_messages("What did it grind?", MILL, may_refuse=False, cites=False)
+    )
     assert check.startswith(generation.ANSWER_SYSTEM + passages_block(MILL))
     assert answer.startswith(generation.ANSWER_SYSTEM + passages_block(MILL))
     assert "What did it grind?" in check
@@ -88,8 +90,8 @@ def test_check_and_answer_begin_alike_so_that_the_engine_reads_the_passages_once
 
 
 def test_a_refusal_is_offered_only_where_it_is_asked_for() -> None:
-    offered = generation.answer_messages("What did it grind?", MILL, may_refuse=True)
-    plain = generation.answer_messages("What did it grind?", MILL, may_refuse=False)
+    offered = generation.answer_messages("What did it grind?", MILL, may_refuse=True, cites=False)
+    plain = generation.answer_messages("What did it grind?", MILL, may_refuse=False, cites=False)
     assert "NOT FOUND" in offered[0].content
     assert "NOT FOUND" not in plain[0].content
 
@@ -283,7 +285,9 @@ def test_a_translation_is_the_question_and_nothing_that_explains_it(reply: str, 
     ],
 )
 def test_the_model_reads_a_question_as_one_written_with_care(typed: str, read: str) -> None:
-    assert generation.answer_messages(typed, MILL, may_refuse=False)[-1].content.endswith(f"\n\nQuestion: {read}")
+    assert generation.answer_messages(typed, MILL, may_refuse=False, cites=False)[-1].content.endswith(
+        f"\n\nQuestion: {read}"
+    )
     assert generation.check_messages(typed, MILL)[-1].content.endswith(f"? {read} Reply yes or no.")
 
 

@@ -55,7 +55,7 @@ def program() -> str:
 def prompts() -> str:
     talk = [Message("user", "")]
     made = [
-        *generation.answer_messages("", [], may_refuse=True),
+        *generation.answer_messages("", [], may_refuse=True, cites=False),
         *generation.check_messages("", []),
         *generation.standalone_messages("", talk),
         *(m for language in generation.LANGUAGE_NAMES for m in generation.translate_messages("", language)),

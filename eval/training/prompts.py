@@ -49,6 +49,7 @@ class Listening:
 
     name = "listening"
     busy = False
+    cites = False
 
     def __init__(self) -> None:
         self.checks: list[Sequence[Message]] = []

@@ -17,12 +17,18 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
 CONTEXT = 8192
+SMALL = ("local", "ollama:")  # these, and a server of one's own, most often run small models
 NO_KEY = "no-key"  # an OpenAI client refuses to start without one, a server of one's own needs none
 
 
 class LLM(Protocol):
     @property
     def name(self) -> str: ...
+
+    @property
+    def cites(self) -> bool:
+        """Whether it is told to name the sentences that its own are from. A small model then answers less."""
+        ...
 
     def stream(self, messages: Sequence[Message]) -> Generator[str]:
         """Pieces of the reply. Closing the iterator stops the model. Raises ModelError, ModelTimeout."""
@@ -80,6 +86,10 @@ class ChatLLM:
         self.name = settings.llm
         self._chat: BaseChatModel | None = None
         self._lock = threading.Lock()
+
+    @property
+    def cites(self) -> bool:
+        return not (self.settings.llm_base_url or self.settings.llm.startswith(SMALL))
 
     def stream(self, messages: Sequence[Message]) -> Generator[str]:
         chat = self._model()
