@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from rag.attribution import attribute, cite, denies, match, replies, status_of
+from rag.attribution import attribute, cite, denies, match, replies, says_the_same, status_of
 from rag.types import Evidence, Passage, Sentence
 
 
@@ -274,3 +274,55 @@ def test_a_word_of_the_question_in_another_form_tells_nothing_new() -> None:
     asked = "In which Icelandic town did the millers meet?"
     assert not replies(asked, ["The millers met in Iceland."])
     assert replies(asked, ["The millers met in Akureyri."])
+
+
+@pytest.mark.parametrize(
+    ("sentence", "held", "support"),
+    [
+        ("The mill was built in 1887.", "Holm denied that the mill was built in 1887.", "partial"),
+        ("The rent is $500 a month.", "The rent is €500 a month.", "partial"),
+        ("The loss was large at p > 0.05.", "The loss was large at p < 0.05.", "partial"),
+        ("The lowest reading was 40 degrees.", "The lowest reading was -40 degrees.", "partial"),
+        ("Farrow joined the union in 1887.", "Lower Farrow joined the union in 1887.", "supported"),
+        ("Farrow joined the union in 1887.", "In 1880 Farrow joined the union in 1887.", "quoted"),
+        ("The rent is $500 a month.", "The rent is $500 a month, says Holm.", "quoted"),
+    ],
+)
+def test_a_copy_is_quoted_only_with_its_signs_its_whole_names_and_nobody_denying_it(
+    sentence: str, held: str, support: str
+) -> None:
+    assert match(sentence, passage(held)).support == support
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence", "support"),
+    [
+        ("When did Edna Smith build the mill?", "Edna Smith built the mill in 1887.", "partial"),
+        ("When did Edna Marsh build the mill?", "Edna Marsh built the mill in 1887.", "quoted"),
+        ("When did Edna Agnes Marsh build the mill?", "Edna Agnes Marsh built the mill in 1887.", "supported"),
+    ],
+)
+def test_a_question_proves_no_name_where_the_evidence_has_another(asked: str, sentence: str, support: str) -> None:
+    assert match(sentence, passage("Edna Marsh built the mill in 1887."), question=asked).support == support
+
+
+def test_what_holds_of_another_year_denies_nothing() -> None:
+    assert not denies(
+        "What was the profit of the mill in 2019?", "The profit of the mill in 2018 was 5 million crowns."
+    )
+    assert not denies("In 2019, 200 people visited the mill.", "In 2020, 300 people visited the mill.")
+    assert denies("In 2019, 200 people visited the mill.", "In 2019, 300 people visited the mill.")
+    assert denies("The mill at Lindal was built in 1887.", "The mill at Lindal was built in 1890.")
+
+
+@pytest.mark.parametrize(
+    ("translation", "same"),
+    [
+        ("El molino se construyó en 1887 y costó 4.200 coronas.", True),
+        ("El molino se construyó en 1878 y costó 4.200 coronas.", False),
+        ("El molino se construyó en 1887.", False),
+        ("", False),
+    ],
+)
+def test_a_translation_says_the_same_where_its_figures_do(translation: str, same: bool) -> None:
+    assert says_the_same(translation, "The mill was built in 1887 and cost 4,200 crowns.") is same

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from eval.dataset import Gold, load_cases
 from rag.api import create_app
-from rag.conversations import Conversations, Turn, as_markdown
+from rag.conversations import Conversation, Conversations, Turn, as_markdown
 from rag.errors import InputError, StoreError
 from rag.http.access import Caller
 from rag.http.conversations import READER, Readers, owner_of
@@ -134,6 +134,13 @@ def test_markdown_carries_every_citation(kept: Conversations) -> None:
     assert "A hive has one queen. [1]" in text
     assert "[1] “A hive has one queen.” — On bees; The hive; page 3; bees.pdf, characters 0 to 21; quoted" in text
     assert "Failed: The model is away." in text
+
+
+def test_what_stayed_open_and_what_was_noted_are_exported_too() -> None:
+    answer = replace(ANSWER, status="partial", missing="And how old?", notes=("The documents disagree.",))
+    text = as_markdown(Conversation("c", "Bees", "2026-01-01", "2026-01-01", 1), (Turn("How many?", answer=answer),))
+    assert "Not answered: And how old?" in text
+    assert "The documents disagree." in text
 
 
 # -- over HTTP ------------------------------------------------------------------------------------------------------

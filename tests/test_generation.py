@@ -19,7 +19,7 @@ from rag.generation import (
     says_not_found,
     without_bullet,
 )
-from rag.marks import without_marks
+from rag.marks import code_of
 from rag.types import Evidence, Message, Passage, Sentence
 
 
@@ -133,10 +133,30 @@ def test_a_rewrite_is_taken_without_what_stands_around_it(reply: str) -> None:
         "Who owns the Birch house in Lindal?",
         "When was the mill built? And who paid for it?",
         "When was the famous brick windmill near Lindal harbour built?",
+        "When was the mill built in 1902?",
+        "When was the mill at Farrow built?",
+        "When was it built?",
     ],
 )
 def test_a_reply_that_is_no_rewrite_is_not_taken(reply: str) -> None:
     assert as_question(reply, "And when was it built?", TALK) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "taken"),
+    [
+        ("How many wheels does a windmill need?", True),
+        ("what do you mean by binary options?", True),
+        ("How high was it?", False),
+        ("And how many wheels does a windmill need?", False),
+        ("Which other mills burnt?", False),
+        ("How high?", False),
+        ("¿Cuántas ruedas necesita un molino?", True),
+        ("¿Y cuántas ruedas necesita un molino?", False),
+    ],
+)
+def test_a_question_that_leans_on_none_before_it_stands_as_it_is(question: str, taken: bool) -> None:
+    assert as_question(question, question, TALK) == (question if taken else None)
 
 
 # -- the stream -----------------------------------------------------------------------------------------------------
@@ -235,18 +255,29 @@ def test_counting_tokens_needs_no_network() -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "2"), done.stderr
 
 
-@pytest.mark.parametrize(
-    ("chunks", "text"),
-    [
-        (["It was built in 1887 [1].", " It cost 4,200 crowns [2, 3]."], "It was built in 1887. It cost 4,200 crowns."),
-        (["It was ", "built [", "1", "]", " in 1887."], "It was built in 1887."),
-        (["See the list [^4] and the keys [a] and [1887-1902]."], "See the list and the keys [a] and [1887-1902]."),
-        (["An open [", "1"], "An open [1"),
-    ],
-)
-def test_citation_marks_that_a_model_writes_are_taken_out(chunks: list[str], text: str) -> None:
-    assert "".join(without_marks(iter(chunks))) == text
-    assert " ".join(p.sentence for p in pieces(iter(chunks)) if p.sentence) == text
+def test_a_sentence_has_the_codes_in_it_and_behind_it() -> None:
+    reply = "It was built in 1887. [e-abcd] It burnt [e-abcd, e-wxyz]. Nobody [1] knows why.\n\n[e-mnop]"
+    for size in (1, 5, 500):
+        said = [(p.sentence, p.codes) for p in pieces(iter(chunked(reply, size))) if p.sentence]
+        assert said == [
+            ("It was built in 1887.", ("e-abcd",)),
+            ("It burnt.", ("e-abcd", "e-wxyz")),
+            ("Nobody knows why.", ("e-mnop",)),
+        ]
+
+
+def test_a_model_that_cites_reads_a_code_before_each_sentence() -> None:
+    mill = evidence("It ground barley [12].")
+    system, user = generation.answer_messages("What did it grind?", [mill], may_refuse=False, cites=True)
+    assert "codes" in system.content
+    assert f"[The mill]\n[{code_of(mill)}] It ground barley." in user.content
+    for message in generation.answer_messages("What did it grind?", [mill], may_refuse=False, cites=False):
+        assert "code" not in message.content and "e-" not in message.content
+
+
+def test_a_long_chain_of_capital_words_is_spelt_without_delay() -> None:
+    chain = "-".join(["Gly"] * 60)  # a pattern with two ways at each hyphen would try 2 ** 60
+    assert "".join(respelling(iter([chain, "."]), ["x"])) == f"{chain}."
 
 
 @pytest.mark.parametrize("sentence", ["- It burnt.", "* It burnt.", "1. It burnt.", "12) It burnt.", "It burnt."])

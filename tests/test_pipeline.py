@@ -204,6 +204,23 @@ def test_marks_that_the_model_writes_never_reach_the_reader(rag: Rag) -> None:
     assert answer_of(events).text == streamed(events) == f"{BUILT} [1] It cost 4,200 crowns. [2]"
 
 
+def test_the_evidence_that_a_model_names_is_cited_if_it_holds_the_sentence(rag: Rag, tmp_path: Path) -> None:
+    guide = "# A guide\n\nEdna Marsh built the lighthouse on Farrow Point in 1887. It is painted white.\n"
+    rag.ingest([write(tmp_path / "more", guide=guide)])
+    said = "It was Edna Marsh who built the lighthouse on Farrow Point in 1887."
+    rag.llm = llm = FakeLLM(said, cites=True)
+    unnamed = rag.ask(ASKED).citations[0].source
+    prompt = llm.prompts[-1][-1].content
+    codes = {text: code for code, text in re.findall(r"\[(e-[a-z2-7]{4})\] ([^\[\n]+)", prompt)}
+
+    def cited(code: str) -> str:
+        rag.llm = FakeLLM(f"{said} [{code}]", cites=True)
+        return rag.ask(ASKED).citations[0].source
+
+    assert sorted(cited(code) for text, code in codes.items() if "1887" in text) == ["guide.md", "lighthouse.md"]
+    assert {cited(code) for code in ("e-zzzz", codes["It is painted white."])} == {unnamed}
+
+
 def test_a_place_is_cited_under_one_number(rag: Rag) -> None:
     says(rag, f"It cost 4,200 crowns. {BUILT} The cost was 4,200 crowns.")
     answer = rag.ask(ASKED_BOTH)
@@ -321,6 +338,11 @@ def test_a_question_that_takes_for_granted_what_the_documents_deny_is_told_so(ra
     assert answer.notes == (f"The documents say otherwise: “{BUILT}” (lighthouse.md)",)
 
 
+def test_a_model_that_tells_no_probability_is_told_of_a_false_premise_too(rag: Rag) -> None:
+    says(rag, "NOT FOUND", yes=None)
+    assert refused(rag.ask("Why was the lighthouse on Farrow Point built by Edna Marsh in 1904?"), "contradicted")
+
+
 def test_two_documents_that_disagree_are_both_cited_and_the_conflict_is_said(rag: Rag, tmp_path: Path) -> None:
     other = "The lighthouse on Farrow Point was built by Edna Marsh in 1891."
     rag.ingest([write(tmp_path / "other", guide=f"# A guide to the coast\n\n{other}\n")])
@@ -353,6 +375,16 @@ def test_a_list_over_all_documents_is_read_through_step_by_step_and_says_how_muc
     assert set(said) <= {text.strip() for text in mills.values()}
     assert {c.source for c in answer.citations} <= {hit.passage.source for hit in answer.passages}
     assert answer.notes[0].startswith("Read 20 of 20 passages;")
+
+
+def test_a_list_takes_no_more_steps_where_sentences_fill_them_badly(empty: Rag, tmp_path: Path) -> None:
+    grain = "grinds barley, oats, rye, wheat and malt for all the bakers of the coast and for the inns of both towns behind the hills"
+    mills = {f"mill{i:02}": f"The mill at Place{chr(65 + i)} {grain}.\n" for i in range(20)}
+    empty.ingest([write(tmp_path / "mills", **mills)])
+    empty.settings = empty.settings.model_copy(update={"evidence_tokens": 50})
+    empty.llm = llm = FakeLLM("NOT FOUND")
+    empty.ask("List all the mills and what they grind.")
+    assert len(llm.prompts) == SURVEY_STEPS
 
 
 def test_a_list_of_what_nothing_says_is_a_refusal(rag: Rag) -> None:
@@ -398,6 +430,19 @@ def test_a_question_in_another_language_is_answered_in_it_and_cited_in_the_docum
     assert answer.question == "¿Quién construyó el faro de Farrow Point?"
 
 
+@pytest.mark.parametrize("translated", ["El faro lo construyó Edna Marsh en 1878.", ""])
+def test_a_translation_with_another_figure_or_none_is_not_said(rag: Rag, translated: str) -> None:
+    def reply(messages: Sequence[Message]) -> str:
+        prompt = messages[-1].content
+        if prompt.startswith("Question:"):
+            return ASKED
+        return translated if prompt.startswith("Translate into Spanish") else BUILT
+
+    rag.llm = FakeLLM(reply)
+    events = list(rag.stream("¿Quién construyó el faro de Farrow Point?"))
+    assert answer_of(events).text == streamed(events) == f"{BUILT} [1]"
+
+
 # -- without a model ----------------------------------------------------------------------------------------------
 
 
@@ -410,6 +455,16 @@ def test_without_a_model_the_best_sentences_are_quoted(tmp_path: Path, corpus: P
     assert answer.sentences[0].text == BUILT
     assert all(s.support == "quoted" for s in answer.sentences)
     assert streamed(events) == answer.text
+
+
+def test_marks_of_the_documents_are_no_marks_of_an_answer(tmp_path: Path) -> None:
+    with fake_rag(tmp_path / "home") as rag:
+        rag.ingest(
+            [write(tmp_path / "docs", mill="# The mill\n\nEdna Marsh built the mill at Lindal in 1887.[3][12]\n")]
+        )
+        answer = rag.ask("Who built the mill at Lindal?")
+    assert answer.text == "Edna Marsh built the mill at Lindal in 1887. [1]"
+    assert answer.citations[0].quote == "Edna Marsh built the mill at Lindal in 1887.[3][12]"
 
 
 def test_where_the_weights_are_missing_a_note_says_how_to_get_them(rag: Rag) -> None:
