@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 
 from rag import generation, questions
-from rag.attribution import Match, cite, denies, match, replies, says_the_same, status_of
+from rag.attribution import RULES_VERSION, Match, cite, denies, match, replies, says_the_same, status_of
 from rag.bylines import asks_for_byline, bylines
 from rag.chunking import plain
 from rag.config import Settings
@@ -191,13 +191,16 @@ class Rag:
         s = self.settings
         parts: tuple[object, ...] = (
             self.model,
+            s.llm,  # the same weights with the adapter and without
+            s.llm_base_url,
             self.embedder.name,
+            self.index.recipe.chunker,
             s.passage_tokens,
             s.passages,
             s.evidence_tokens,
             s.answer_tokens,
         )
-        parts += (s.gate, s.check, generation.PROMPT_VERSION, SCREENING_VERSION)
+        parts += (s.gate, s.check, generation.PROMPT_VERSION, RULES_VERSION, SCREENING_VERSION)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
     # -- documents ----------------------------------------------------------------------------------------------

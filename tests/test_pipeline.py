@@ -599,8 +599,10 @@ def test_the_fingerprint_changes_with_what_can_change_an_answer(rag: Rag) -> Non
     before = rag.fingerprint
     rag.settings = rag.settings.model_copy(update={"timeout_s": 5.0})
     assert rag.fingerprint == before
-    rag.settings = rag.settings.model_copy(update={"gate": 0.1})
-    assert rag.fingerprint != before
+    for change in ({"gate": 0.1}, {"llm": "local:/models/other.gguf"}, {"llm_base_url": "http://127.0.0.1:9/v1"}):
+        rag.settings = rag.settings.model_copy(update=change)
+        assert rag.fingerprint != before
+        before = rag.fingerprint
 
 
 # -- clutter ------------------------------------------------------------------------------------------------------
