@@ -66,7 +66,7 @@ class Row:
     confidence: float | None
     values: dict[str, float | None]
     fingerprint: str
-    error: str | None = None
+    error: str | None = None  # of the question, or of the plain prompt alone
     plain: dict[str, float | None] | None = None  # the same measures of the plain prompt
 
 
@@ -193,14 +193,24 @@ def _ask(rag: Rag, case: Case, sources: Sequence[str], *, plain: LLM | None = No
     try:
         answer = rag.ask(case.question, case.history, sources)
         values = answer_values(case, answer, lambda *a: _supports(rag, *a))
-        prompted = _plainly(plain, case, answer, rag.trace(answer.id)) if plain else None
     except RagError as error:
-        scored = ("em", "f1", "contains", "rougeL") if case.answers else ("contains",) if case.keys else ()
-        wrong = scored if case.answerable else ("no_answer_recall",)
-        failed = {name: 0.0 if name in wrong else None for name in MEASURES}
+        failed = _failed_values(case)
         return Row(*asked, None, None, "", None, failed, rag.fingerprint, f"{type(error).__name__}: {error}")
     said = "" if refused(answer) else " ".join(s.text for s in answer.sentences)
-    return Row(*asked, answer.status, answer.reason, said, confidence(answer), values, rag.fingerprint, plain=prompted)
+    row = Row(*asked, answer.status, answer.reason, said, confidence(answer), values, rag.fingerprint)
+    if plain is None:
+        return row
+    try:
+        return replace(row, plain=_plainly(plain, case, answer, rag.trace(answer.id)))
+    except RagError as error:  # the program's own answer stands
+        return replace(row, plain=_failed_values(case), error=f"plain prompt: {type(error).__name__}: {error}")
+
+
+def _failed_values(case: Case) -> dict[str, float | None]:
+    """0 where an answer would have had a chance to be right."""
+    scored = ("em", "f1", "contains", "rougeL") if case.answers else ("contains",) if case.keys else ()
+    wrong = scored if case.answerable else ("no_answer_recall",)
+    return {name: 0.0 if name in wrong else None for name in MEASURES}
 
 
 def _plainly(llm: LLM, case: Case, answer: Answer, trace: Trace | None) -> dict[str, float | None]:

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from eval.metrics import auroc, confidence
 from rag.cli import app
 from rag.config import Settings, load_settings
 from rag.errors import InputError, ModelError
-from rag.types import Answer, AnswerSentence, Citation, Evidence, Hit, Passage, Sentence
+from rag.types import Answer, AnswerSentence, Citation, Evidence, Hit, Message, Passage, Sentence
 from tests.fakes import FakeLLM, fake_rag
 
 TEXT = "The mill at Lindal ground barley. Its wheel measured 6 metres."
@@ -253,6 +254,21 @@ def test_the_plain_prompt_reads_the_same_evidence_and_refuses_in_its_own_words(t
     assert shown["s"]["false_refusal"]["value"] == 1.0
     assert shown["s, plain prompt"]["false_refusal"]["value"] == 0.0
     assert shown["s, plain prompt"]["auroc"]["n"] == 0
+
+
+def test_a_failure_of_the_plain_prompt_leaves_the_answer_as_it_is(tmp_path: Path) -> None:
+    def reply(messages: Sequence[Message]) -> str:
+        if "reply only: NOT FOUND" in messages[0].content:
+            raise ModelError("gone")
+        return "The mill at Lindal ground barley."
+
+    (tmp_path / "mill.txt").write_text(TEXT, encoding="utf-8")
+    llm = FakeLLM(reply)
+    rag = fake_rag(tmp_path / "home", llm)
+    rag.ingest([tmp_path / "mill.txt"])
+    row = _ask(rag, Case("m", "What did the mill at Lindal grind?", ("barley",)), (), plain=llm)
+    assert (row.status, row.values["contains"], row.error) == ("answered", 1.0, "plain prompt: ModelError: gone")
+    assert row.plain is not None and (row.plain["contains"], row.plain["false_refusal"]) == (0.0, None)
 
 
 @pytest.mark.model
