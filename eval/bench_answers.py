@@ -77,7 +77,9 @@ class Result:
 
     def plain(self) -> "Result | None":
         """The same questions as the plain prompt answered them; None where it was not asked."""
-        rows = tuple(replace(row, values=row.plain, confidence=None) for row in self.rows if row.plain is not None)
+        rows = tuple(
+            replace(row, values=row.plain, confidence=None, error=None) for row in self.rows if row.plain is not None
+        )
         return Result(f"{self.name}, plain prompt", rows) if rows else None
 
     def measures(self) -> dict[str, Estimate]:
@@ -181,7 +183,8 @@ def answers(
                     kept[case.id] = _ask(rag, case, only, plain=rag.llm if plain else None)
                     file.write(_line(kept[case.id]))
                     file.flush()
-    return Result(questions.name, _with_long_answers_scored(questions.cases, [kept[id_] for id_ in asked]))
+    rows = [kept[id_] if plain else replace(kept[id_], plain=None) for id_ in asked]
+    return Result(questions.name, _with_long_answers_scored(questions.cases, rows))
 
 
 def _line(row: Row) -> str:
@@ -195,7 +198,9 @@ def _ask(rag: Rag, case: Case, sources: Sequence[str], *, plain: LLM | None = No
         values = answer_values(case, answer, lambda *a: _supports(rag, *a))
     except RagError as error:
         failed = _failed_values(case)
-        return Row(*asked, None, None, "", None, failed, rag.fingerprint, f"{type(error).__name__}: {error}")
+        message = f"{type(error).__name__}: {error}"
+        prompted = _uncited(failed) if plain else None  # without evidence there is no prompt either
+        return Row(*asked, None, None, "", None, failed, rag.fingerprint, message, prompted)
     said = "" if refused(answer) else " ".join(s.text for s in answer.sentences)
     row = Row(*asked, answer.status, answer.reason, said, confidence(answer), values, rag.fingerprint)
     if plain is None:
@@ -203,7 +208,9 @@ def _ask(rag: Rag, case: Case, sources: Sequence[str], *, plain: LLM | None = No
     try:
         return replace(row, plain=_plainly(plain, case, answer, rag.trace(answer.id)))
     except RagError as error:  # the program's own answer stands
-        return replace(row, plain=_failed_values(case), error=f"plain prompt: {type(error).__name__}: {error}")
+        return replace(
+            row, plain=_uncited(_failed_values(case)), error=f"plain prompt: {type(error).__name__}: {error}"
+        )
 
 
 def _failed_values(case: Case) -> dict[str, float | None]:
@@ -227,8 +234,12 @@ def _plainly(llm: LLM, case: Case, answer: Answer, trace: Trace | None) -> dict[
     status: Status = "not_in_documents" if says_not_found(said) else "answered"
     sentences = (AnswerSentence(said, "unsupported", ()),)
     prompted = replace(answer, status=status, text=said, sentences=sentences, citations=(), timings={})
-    values = answer_values(case, prompted, lambda *_: False)
-    return values | {"citation_precision": None, "citation_recall": None, "gold_precision": None, "gold_recall": None}
+    return _uncited(answer_values(case, prompted, lambda *_: False))
+
+
+def _uncited(values: Values) -> dict[str, float | None]:
+    """The plain prompt cites nothing."""
+    return dict(values) | dict.fromkeys(("citation_precision", "citation_recall", "gold_precision", "gold_recall"))
 
 
 def _supports(rag: Rag, sentence: str, evidence: Sequence[Evidence], question: str) -> bool:
@@ -380,7 +391,11 @@ def _with_long_answers_scored(cases: Sequence[Case], rows: Sequence[Row]) -> tup
     lengths = [len(a.split()) for case in cases for a in case.answers if case.answerable]
     if lengths and median(lengths) >= LONG:
         return tuple(rows)
-    return tuple(replace(row, values=row.values | {"rougeL": None}) for row in rows)
+    left_out = {"rougeL": None}
+    return tuple(
+        replace(row, values=row.values | left_out, plain=None if row.plain is None else row.plain | left_out)
+        for row in rows
+    )
 
 
 def _records(corpus: Path) -> dict[str, dict[str, str]]:

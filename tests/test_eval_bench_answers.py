@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -269,6 +270,32 @@ def test_a_failure_of_the_plain_prompt_leaves_the_answer_as_it_is(tmp_path: Path
     row = _ask(rag, Case("m", "What did the mill at Lindal grind?", ("barley",)), (), plain=llm)
     assert (row.status, row.values["contains"], row.error) == ("answered", 1.0, "plain prompt: ModelError: gone")
     assert row.plain is not None and (row.plain["contains"], row.plain["false_refusal"]) == (0.0, None)
+
+
+def test_the_plain_prompt_is_measured_on_the_same_questions_by_the_same_measures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mill.txt").write_text(TEXT, encoding="utf-8")
+    llm = FakeLLM("The mill at Lindal ground barley.")
+    rag = fake_rag(tmp_path / "home", llm)
+    rag.ingest([tmp_path / "mill.txt"])
+    monkeypatch.setattr("eval.bench_answers.indexed", lambda *_, **__: nullcontext((rag, 0.0)))
+    ground = Case("m", "What did the mill at Lindal grind?", ("barley",))
+    questions = QuestionSet("s", tmp_path, (ground, Case("x", "x" * 100_000, ("oats",))))  # too long to be asked
+
+    def shown(**options: bool) -> dict[str, list[int | float | None]]:
+        measured = answers_as_json([answers(questions, rag.settings, out=tmp_path / "rows", **options)])
+        return {
+            name: [values["contains"]["value"], values["contains"]["n"], values["rougeL"]["n"]]
+            for name, values in measured.items()
+        }
+
+    both = {"s": [0.5, 2, 0], "s, plain prompt": [0.5, 2, 0]}
+    assert shown(plain=True) == both
+    assert shown(resume=True) == {"s": [0.5, 2, 0]}  # what was asked before is not shown
+    prompts = len(llm.prompts)
+    assert shown(resume=True, plain=True) == both
+    assert len(llm.prompts) == prompts
 
 
 @pytest.mark.model
