@@ -63,6 +63,8 @@ def print_run(run: Run, console: "Console") -> None:
         print_comparison(run.comparison, console)
     for row in run.errors:
         console.print(f"Failed: {row.id}: {row.error}", markup=False, highlight=False, soft_wrap=True)
+    for row in run.trial_errors:
+        console.print(f"Trial failed: {row.id}: {row.trial_error}", markup=False, highlight=False, soft_wrap=True)
     for warning in run.warnings:
         console.print(f"Warning: {warning}.", markup=False, highlight=False, soft_wrap=True)
     wrong = sum(row.failed for row in run.rows)
@@ -166,6 +168,8 @@ def _heading(run: Run) -> str:
         "With": versions,
         "Failed": f"{len(run.errors)} questions ended in an error" if run.errors else "no question",
     }
+    if run.trial_errors:
+        facts["Trials failed"] = f"of {len(run.trial_errors)} questions, whose measures then are 0"
     listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
     return f"<h1>Evaluation</h1><dl class='facts'>{listed}</dl>"
 
@@ -237,6 +241,7 @@ def _card(row: Row) -> str:
         "<dl>",
         _entry("Expected", "<br>".join(map(escape, row.answers)) if row.answerable else "<i>not in the documents</i>"),
         _entry("Given", escape(row.text or "")) if row.error is None else _entry("Error", escape(row.error)),
+        _entry("Trial failed", escape(row.trial_error or "")),
         _entry("Status", escape(" · ".join(filter(None, (row.status, row.reason))))),
         _entry("Missing", escape(row.missing or "")),
         _entry("Cited", _quotes(row.citations)),

@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 
 from eval.dataset import Case, gold_problem
 from eval.metrics import answer_correct, without_marks
-from rag.errors import InputError
+from eval.results import TrialError
+from rag.errors import InputError, RagError
 from rag.folding import contains, fold
 from rag.index import Index
 from rag.pipeline import Rag
@@ -93,7 +94,10 @@ def follows(change: Change, answer: Answer) -> float:
 def robustness(
     rag: Rag, cases: Sequence[Case], texts: Mapping[str, str]
 ) -> Iterator[Callable[[Case], dict[str, float | None]]]:
-    """Gives what asks a case's trials with the models of `rag`. Raises InputError where no question has any."""
+    """Gives what asks a case's trials with the models of `rag`; it raises TrialError where one could not be asked.
+
+    Raises InputError where no question has any.
+    """
     made = {trial.case.id: trial for trial in trials(cases, texts)}
     if not made:
         raise InputError("No question has a gold span in the documents: --robust needs some.", "questions")
@@ -124,14 +128,27 @@ def noise(trial: Trial, others: Sequence[Trial]) -> list[str]:
 
 
 def _measured(trial: Trial, rag: Rag, others: Sequence[str]) -> dict[str, float | None]:
-    case = trial.case
-    alone = rag.ask(case.question, (), [_clean(case.id)])
-    values = {"right_alone": answer_correct(case, alone), "right_in_noise": None, "follows_change": None}
-    if others:
-        among = rag.ask(case.question, (), [_clean(case.id), *map(_clean, others)])
-        values["right_in_noise"] = answer_correct(case, among)
-    if trial.change:
-        values["follows_change"] = follows(trial.change, rag.ask(case.question, (), [_changed(case.id)]))
+    """Raises TrialError."""
+    case, change = trial.case, trial.change
+    values: dict[str, float | None] = dict.fromkeys(MEASURES)
+    failed: list[str] = []
+
+    def trial_of(name: str, sources: Sequence[str], measure: Callable[[Answer], float | None]) -> None:
+        try:
+            values[name] = measure(rag.ask(case.question, (), sources))
+        except RagError as error:
+            values[name] = 0.0
+            failed.append(f"{name}: {type(error).__name__}: {error}")
+
+    if case.keys or case.answers:
+        trial_of("right_alone", [_clean(case.id)], lambda answer: answer_correct(case, answer))
+        if others:
+            among = [_clean(case.id), *map(_clean, others)]
+            trial_of("right_in_noise", among, lambda answer: answer_correct(case, answer))
+    if change:
+        trial_of("follows_change", [_changed(case.id)], lambda answer: follows(change, answer))
+    if failed:
+        raise TrialError("; ".join(failed), values)
     return values
 
 

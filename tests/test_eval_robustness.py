@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from eval.dataset import Case, Gold
+from eval.results import TrialError
 from eval.robustness import Change, changed, follows, noise, paragraph, robustness, trials
-from rag.errors import InputError
+from rag.errors import InputError, ModelTimeout
 from rag.pipeline import Rag
 from rag.types import Answer, Message
 from tests.fakes import FakeLLM
@@ -80,6 +81,20 @@ def test_each_question_is_asked_alone_in_noise_and_of_the_changed_document(rag: 
         assert measured(ROOMS) == {"right_alone": 1.0, "right_in_noise": 1.0, "follows_change": None}
         assert measured(replace(BUILT, id="x", answerable=False))["right_alone"] is None
     assert rag.index.counts() == before
+
+
+def test_a_trial_that_fails_counts_nothing_and_the_others_stand(rag: Rag) -> None:
+    def reply(messages: Sequence[Message]) -> str:
+        if "1903" in messages[-1].content:
+            raise ModelTimeout("no word within 60 s")
+        return "The mill at Lindal was built in 1902 by Edna Marsh."
+
+    assert isinstance(rag.llm, FakeLLM)
+    rag.llm.reply = reply
+    with robustness(rag, [BUILT, ROOMS], TEXTS) as measured, pytest.raises(TrialError) as failed:
+        measured(BUILT)
+    assert str(failed.value) == "follows_change: ModelTimeout: no word within 60 s"
+    assert failed.value.values == {"right_alone": 1.0, "right_in_noise": 1.0, "follows_change": 0.0}
 
 
 def test_questions_without_any_gold_span_are_refused(rag: Rag, tmp_path: Path) -> None:
