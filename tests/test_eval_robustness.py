@@ -31,7 +31,7 @@ def test_a_paragraph_stands_between_empty_lines() -> None:
 def test_a_figure_of_the_answer_is_changed_everywhere() -> None:
     text = "Built in 1902; in 1902 it cost 19,020 crowns."
     change = changed(text, BUILT, ["Built in 1902"])
-    assert change == Change("1902", "1903", "Built in 1903; in 1903 it cost 19,020 crowns.")
+    assert change == Change("1902", "1903", "Built in 1903; in 1903 it cost 19,020 crowns.", (("1902", "1903"),))
 
 
 def test_a_name_is_changed_where_there_is_no_figure_and_the_question_keeps_its_own() -> None:
@@ -44,10 +44,26 @@ def test_a_name_is_changed_where_there_is_no_figure_and_the_question_keeps_its_o
 
 
 def test_an_answer_follows_when_it_says_the_new_and_not_the_old() -> None:
-    change = Change("1902", "1903", "")
+    change = Change("1902", "1903", "", (("1902", "1903"),))
     assert follows(change, _answer("It was built in 1903. [1]")) == 1
     assert follows(change, _answer("It was built in 1902, not 1903.")) == 0
     assert follows(change, _answer("The documents do not say.", "not_in_documents")) == 0
+
+
+def test_a_figure_before_a_word_of_scale_can_be_followed() -> None:
+    text = "The mill cost 2.8 million crowns."
+    cost = replace(BUILT, question="What did the mill cost?", keys=(("2.8 million", "2,800,000"),))
+    change = changed(text, cost, [text])
+    assert change is not None and change.text == "The mill cost 2.9 million crowns."
+    assert follows(change, _answer("It cost 2.9 million crowns. [1]")) == 1
+    assert follows(change, _answer("It cost 2.8 million crowns. [1]")) == 0
+    assert changed(text, replace(cost, question="Why did it cost 2.8 million?"), [text]) is None
+
+
+def test_every_fact_that_is_needed_stands_in_a_trial() -> None:
+    mill, again, gone = Gold("mill.txt", 12, 58, 0), Gold("mill.txt", 59, 77, 0), Gold("gone.txt", 0, 3, 1)
+    assert trials([replace(BUILT, gold=(mill, again, gone))], TEXTS) == []
+    assert len(trials([replace(BUILT, gold=(mill, again, replace(gone, group=0)))], TEXTS)) == 1
 
 
 def test_follow_ups_and_questions_without_gold_in_the_documents_are_left_out() -> None:
