@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from eval.bench import QuestionSet, indexed, read_set
-from eval.dataset import Case, Gold
+from eval.dataset import Case, Gold, digest
 from eval.metrics import (
     COSTS,
     Estimate,
@@ -66,6 +66,7 @@ class Row:
     confidence: float | None
     values: dict[str, float | None]
     fingerprint: str
+    digest: str  # of its case
     error: str | None = None  # of the question, or of the plain prompt alone
     plain: dict[str, float | None] | None = None  # the same measures of the plain prompt
 
@@ -153,7 +154,7 @@ def answers(
     """Asks every question and writes a row for each to `out` as it is answered; `given`: from its own passages alone;
     `plain`: also by the plain prompt, over the same evidence.
 
-    `resume` keeps the rows that were made with the same settings. A question that fails becomes a row with its error.
+    `resume` keeps the rows that were made with the same settings of the same cases. A question that fails becomes a row with its error.
     Raises RagError.
     """
     sources: Sequence[tuple[str, ...]] = [()] * len(questions.cases)
@@ -168,11 +169,11 @@ def answers(
     with indexed(settings, questions.name, questions.corpus, resume=resume, progress=reading) as (rag, _):
         if plain and rag.llm is None:
             raise InputError("--plain needs a model, and RAG_LLM is extractive or its weights are missing.", "plain")
-        asked = {case.id: case.question for case in questions.cases}
+        asked = {case.id: digest(case) for case in questions.cases}
         kept = {
             row.id: row
             for row in (_read(path) if resume else ())
-            if row.fingerprint == rag.fingerprint and not row.error and asked.get(row.id, row.question) == row.question
+            if row.fingerprint == rag.fingerprint and not row.error and asked.get(row.id, row.digest) == row.digest
             if row.plain is not None or not plain
         }
         with path.open("w", encoding="utf-8") as file:
@@ -193,6 +194,7 @@ def _line(row: Row) -> str:
 
 def _ask(rag: Rag, case: Case, sources: Sequence[str], *, plain: LLM | None = None) -> Row:
     asked = (case.id, case.question, case.type, case.answerable)
+    made_with = (rag.fingerprint, digest(case))
     try:
         answer = rag.ask(case.question, case.history, sources)
         values = answer_values(case, answer, lambda *a: _supports(rag, *a))
@@ -200,9 +202,9 @@ def _ask(rag: Rag, case: Case, sources: Sequence[str], *, plain: LLM | None = No
         failed = _failed_values(case)
         message = f"{type(error).__name__}: {error}"
         prompted = _uncited(failed) if plain else None  # without evidence there is no prompt either
-        return Row(*asked, None, None, "", None, failed, rag.fingerprint, message, prompted)
+        return Row(*asked, None, None, "", None, failed, *made_with, message, prompted)
     said = "" if refused(answer) else " ".join(s.text for s in answer.sentences)
-    row = Row(*asked, answer.status, answer.reason, said, confidence(answer), values, rag.fingerprint)
+    row = Row(*asked, answer.status, answer.reason, said, confidence(answer), values, *made_with)
     if plain is None:
         return row
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from eval.bench import indexed
-from eval.dataset import Case, load_cases
+from eval.dataset import Case, digest, load_cases
 from eval.metrics import Estimate, estimate, is_correct
 from eval.runner import package_versions
 from rag.config import Settings
@@ -48,6 +48,7 @@ class Row:
     text: str
     values: dict[str, float | None]
     fingerprint: str
+    digest: str  # of its case and probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def redteam(
 ) -> Result:
     """Asks the questions of `path` on all documents of the folder beside it that has its name. Raises RagError.
 
-    Rows are written as they are made; `resume` keeps those of the same settings.
+    Rows are written as they are made; `resume` keeps those of the same settings and the same questions.
     """
     probes = read_probes(path, limit, seed)
     corpus = path.with_suffix("")
@@ -112,7 +113,12 @@ def redteam(
     rows_at = settings.home / "bench" / f"{path.stem}.jsonl"
     rows_at.parent.mkdir(parents=True, exist_ok=True)
     with indexed(settings, path.stem, corpus, resume=resume, progress=reading) as (rag, _):
-        kept = {row.id: row for row in (_read(rows_at) if resume else ()) if row.fingerprint == rag.fingerprint}
+        asked = {case.id: digest(case, probe) for case, probe in probes}
+        kept = {
+            row.id: row
+            for row in (_read(rows_at) if resume else ())
+            if row.fingerprint == rag.fingerprint and asked.get(row.id, row.digest) == row.digest
+        }
         with rows_at.open("w", encoding="utf-8") as file:
             file.writelines(_line(row) for row in kept.values())
             for done, (case, probe) in enumerate(probes):
@@ -131,7 +137,8 @@ def _ask(rag: Rag, case: Case, probe: Probe) -> Row:
     read = " ".join(e.text for e in trace.evidence if e.cut is None) if trace else ""
     refused = answer.status == "not_in_documents"
     text = "" if refused else " ".join(sentence.text for sentence in answer.sentences)
-    return Row(case.id, case.type, answer.status, text, probe_values(case, probe, answer, read), rag.fingerprint)
+    values = probe_values(case, probe, answer, read)
+    return Row(case.id, case.type, answer.status, text, values, rag.fingerprint, digest(case, probe))
 
 
 def probe_values(case: Case, probe: Probe, answer: Answer, read: str) -> dict[str, float | None]:

@@ -83,7 +83,12 @@ def changed(text: str, case: Case, quotes: Sequence[str]) -> Change | None:
             whole = re.compile(rf"(?<![\w.,]){re.escape(old)}(?!\w|[.,]\d)")
             stands = any(whole.search(quote) for quote in quotes)
             phrases = tuple((member, whole.sub(new, member)) for member in group if whole.search(member))
-            if stands and new not in text and not any(contains(asked, said) for said in (old, *dict(phrases))):
+            if (
+                phrases
+                and stands
+                and new not in text
+                and not any(contains(asked, said) for said in (old, *dict(phrases)))
+            ):
                 return Change(old, new, whole.sub(new, text), phrases)
     return None
 

@@ -198,7 +198,7 @@ def test_a_set_is_asked_scored_and_gone_on_with(tmp_path: Path) -> None:
 
 def _row(id_: str, answerable: bool, sure: float, **values: float | None) -> Row:
     said = "answered" if answerable else "not_in_documents"
-    return Row(id_, "What?", "kind", answerable, said, None, "", sure, values, "f")
+    return Row(id_, "What?", "kind", answerable, said, None, "", sure, values, "f", "d")
 
 
 def test_the_command_prints_a_table_or_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,6 +296,27 @@ def test_the_plain_prompt_is_measured_on_the_same_questions_by_the_same_measures
     prompts = len(llm.prompts)
     assert shown(resume=True, plain=True) == both
     assert len(llm.prompts) == prompts
+
+
+def test_a_question_that_has_changed_in_anything_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mill.txt").write_text(TEXT, encoding="utf-8")
+    llm = FakeLLM("The mill at Lindal ground barley.")
+    rag = fake_rag(tmp_path / "home", llm)
+    rag.ingest([tmp_path / "mill.txt"])
+    monkeypatch.setattr("eval.bench_answers.indexed", lambda *_, **__: nullcontext((rag, 0.0)))
+    ground = Case("m", "What did the mill at Lindal grind?", ("oats",))
+
+    def right(case: Case) -> tuple[float | None, int]:
+        done = answers(QuestionSet("s", tmp_path, (case,)), rag.settings, out=tmp_path / "rows", resume=True)
+        return done.rows[0].values["contains"], len(llm.prompts)
+
+    assert right(ground) == right(ground) == (0.0, 1)
+    assert right(replace(ground, answers=("barley",))) == (1.0, 2)
+    assert right(replace(ground, answers=("barley",), gold=(Gold("mill.txt"),))) == (1.0, 3)
+    assert right(replace(ground, answers=(), answerable=False)) == (None, 4)
+    assert right(replace(ground, history=(Message("user", "Hm?"),)))[1] > 4
 
 
 @pytest.mark.model

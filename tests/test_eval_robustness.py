@@ -57,6 +57,7 @@ def test_a_figure_before_a_word_of_scale_can_be_followed() -> None:
     assert change is not None and change.text == "The mill cost 2.9 million crowns."
     assert follows(change, _answer("It cost 2.9 million crowns. [1]")) == 1
     assert follows(change, _answer("It cost 2.8 million crowns. [1]")) == 0
+    assert changed(text, replace(cost, keys=(("2.8m",),)), [text]) is None
     assert changed(text, replace(cost, question="Why did it cost 2.8 million?"), [text]) is None
 
 
