@@ -216,9 +216,10 @@ def _ask(rag: Rag, case: Case, sources: Sequence[str], *, plain: LLM | None = No
 
 
 def _failed_values(case: Case) -> dict[str, float | None]:
-    """0 where an answer would have had a chance to be right."""
+    """As eval.metrics.failed_values: 0 where an answer would have had a chance to be right."""
     scored = ("em", "f1", "contains", "rougeL") if case.answers else ("contains",) if case.keys else ()
-    wrong = scored if case.answerable else ("no_answer_recall",)
+    cited = ("gold_precision", "gold_recall") if case.spans else ()
+    wrong = (*scored, *cited) if case.answerable else ("no_answer_recall",)
     return {name: 0.0 if name in wrong else None for name in MEASURES}
 
 

@@ -232,8 +232,11 @@ def test_a_failed_question_is_wrong_but_no_refusal() -> None:
     assert row.error == "ModelError: The model gave nothing."
     assert (row.values["contains"], row.values["false_refusal"]) == (0.0, None)
     assert _estimates([row])["contains"].n == 1
-    row = _ask(Broken(), Case("m", "What?", keys=(("barley",),)), ())  # type: ignore[arg-type]
-    assert row.values["contains"] == 0.0
+    gold = (Gold("mill.txt", 26, 32),)
+    row = _ask(Broken(), Case("m", "What?", keys=(("barley",),), gold=gold), ())  # type: ignore[arg-type]
+    assert row.values["contains"] == row.values["gold_recall"] == row.values["gold_precision"] == 0.0
+    row = _ask(Broken(), Case("n", "What?", answerable=False, gold=gold), ())  # type: ignore[arg-type]
+    assert (row.values["no_answer_recall"], row.values["gold_recall"]) == (0.0, None)
 
 
 def test_the_plain_prompt_reads_the_same_evidence_and_refuses_in_its_own_words(tmp_path: Path) -> None:
