@@ -231,13 +231,15 @@ def by_stage(rows: Sequence[Row]) -> dict[Stage, list[Row]]:
 
 
 def risk_coverage(rows: Sequence[Row]) -> list[tuple[float, float]]:
-    """(share of all questions answered, share of those answers that are wrong), surest answers first.
+    """(share of the questions answered, share of those answers that are wrong), surest answers first.
 
-    The risk-coverage curve of a program that may refuse (El-Yaniv & Wiener, 2010). Answers of which it is not known
-    whether they are right, or how sure the program was, are left out.
+    The risk-coverage curve of a program that may refuse (El-Yaniv & Wiener, 2010). A question that failed is one that
+    was not answered. Left out of both shares: questions of which it is not known what a right answer is, and answers of
+    which it is not known how sure the program was.
     """
-    known = [row for row in rows if row.error is None and (row.status == "not_in_documents" or _wrong(row) is not None)]
-    answered = [row for row in known if row.status != "not_in_documents" and row.confidence is not None]
+    judged = [row for row in rows if _wrong(row) is not None]
+    known = [row for row in judged if not _answered(row) or row.confidence is not None]
+    answered = [row for row in known if _answered(row)]
     answered.sort(key=lambda row: -(row.confidence or 0.0))
     points, wrong = [], 0.0
     for place, row in enumerate(answered, 1):
@@ -248,8 +250,12 @@ def risk_coverage(rows: Sequence[Row]) -> list[tuple[float, float]]:
     return points
 
 
+def _answered(row: Row) -> bool:
+    return row.error is None and row.status != "not_in_documents"
+
+
 def _wrong(row: Row) -> float | None:
-    """Of an answered question."""
+    """Of a question, were it answered as it was; None where no right answer is known."""
     if not row.answerable:
         return 1.0
     right = row.measures.get("answer_correct")

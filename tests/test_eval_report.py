@@ -143,9 +143,18 @@ def test_the_risk_of_the_surest_answers_is_drawn() -> None:
         replace(_row("e", WRONG, error="ModelError: gone", status=None), confidence=None),
         replace(_row("u", {"refusal_recall": 0.0}), answerable=False, confidence=0.4),
     ]
-    assert risk_coverage(rows) == [(0.4, 0.5), (0.6, pytest.approx(2 / 3)), (0.8, 0.75)]
+    assert risk_coverage(rows) == [(2 / 6, 0.5), (3 / 6, pytest.approx(2 / 3)), (4 / 6, 0.75)]
     html = html_report(_run(rows))
     assert "surest answers first" in html and "answered, percent" in html
     ids = re.findall(r'\bid="([^"]+)"', html)
     assert len(ids) == len(set(ids))
     assert risk_coverage([]) == []
+
+
+def test_questions_that_failed_were_not_answered_and_what_is_not_known_is_left_out_of_the_curve() -> None:
+    sure = replace(_row("a", RIGHT), confidence=0.9)
+    failed = _row("e", WRONG, error="ModelError: gone", status=None)
+    assert risk_coverage([sure, failed, failed, failed]) == [(0.25, 0.0)]
+    unsure = [_row("b", RIGHT), _row("c", WRONG)]  # of no confidence
+    open_ones = [_row("d", {"answer_correct": None}, status=status) for status in ("answered", "not_in_documents")]
+    assert risk_coverage([sure, *unsure, *open_ones]) == [(1.0, 0.0)]
