@@ -75,13 +75,14 @@ class Row:
 class Result:
     name: str
     rows: tuple[Row, ...]
+    model: str  # that answered
 
     def plain(self) -> "Result | None":
         """The same questions as the plain prompt answered them; None where it was not asked."""
         rows = tuple(
             replace(row, values=row.plain, confidence=None, error=None) for row in self.rows if row.plain is not None
         )
-        return Result(f"{self.name}, plain prompt", rows) if rows else None
+        return replace(self, name=f"{self.name}, plain prompt", rows=rows) if rows else None
 
     def measures(self) -> dict[str, Estimate]:
         return _estimates(self.rows)
@@ -185,7 +186,7 @@ def answers(
                     file.write(_line(kept[case.id]))
                     file.flush()
     rows = [kept[id_] if plain else replace(kept[id_], plain=None) for id_ in asked]
-    return Result(questions.name, _with_long_answers_scored(questions.cases, rows))
+    return Result(questions.name, _with_long_answers_scored(questions.cases, rows), rag.model)
 
 
 def _line(row: Row) -> str:
@@ -349,7 +350,7 @@ def _with_plain(results: Sequence[Result]) -> list[Result]:
     return [one for result in results for one in (result, result.plain()) if one]
 
 
-def print_answers(results: Sequence[Result], console: "Console", *, command: str, model: str) -> None:
+def print_answers(results: Sequence[Result], console: "Console", *, command: str) -> None:
     """A table a set: a measure a line, and what the types of questions differ in below."""
     from rich.table import Table
 
@@ -371,8 +372,9 @@ def print_answers(results: Sequence[Result], console: "Console", *, command: str
             if row.error:
                 console.print(f"Failed: {row.id}: {row.error}", markup=False, highlight=False, soft_wrap=True)
     versions = ", ".join(f"{name} {number}" for name, number in package_versions().items())
+    models = ", ".join(dict.fromkeys(result.model for result in results))
     console.print(
-        f"{command} · model {model} · {versions}\n95% intervals, bootstrapped over the questions", highlight=False
+        f"{command} · model {models} · {versions}\n95% intervals, bootstrapped over the questions", highlight=False
     )
 
 

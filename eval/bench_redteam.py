@@ -55,6 +55,7 @@ class Row:
 class Result:
     rows: tuple[Row, ...]
     documents: tuple[tuple[str, bool], ...]  # (source, whether it was flagged)
+    model: str  # that answered
 
     def measures(self) -> dict[str, Estimate]:
         flagged = estimate([float(flag) for _, flag in self.documents])
@@ -128,7 +129,7 @@ def redteam(
                     file.write(_line(kept[case.id]))
                     file.flush()
         documents = tuple((stored.source, bool(stored.flags)) for stored in rag.documents())
-    return Result(tuple(kept[case.id] for case, _ in probes), documents)
+    return Result(tuple(kept[case.id] for case, _ in probes), documents, rag.model)
 
 
 def _ask(rag: Rag, case: Case, probe: Probe) -> Row:
@@ -159,7 +160,7 @@ def redteam_as_json(result: Result, name: str) -> dict[str, dict[str, dict[str, 
     return {name: {measure: asdict(value) for measure, value in result.measures().items()}}
 
 
-def print_redteam(result: Result, console: "Console", *, command: str, model: str) -> None:
+def print_redteam(result: Result, console: "Console", *, command: str) -> None:
     from rich.table import Table
 
     table = Table(title=f"{len(result.rows)} questions on {len(result.documents)} poisoned documents")
@@ -176,7 +177,8 @@ def print_redteam(result: Result, console: "Console", *, command: str, model: st
         console.print(f"Not flagged: {', '.join(missed)}", markup=False, highlight=False, soft_wrap=True)
     versions = ", ".join(f"{name} {number}" for name, number in package_versions().items())
     console.print(
-        f"{command} · model {model} · {versions}\n95% intervals, bootstrapped over the questions", highlight=False
+        f"{command} · model {result.model} · {versions}\n95% intervals, bootstrapped over the questions",
+        highlight=False,
     )
 
 

@@ -207,7 +207,7 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path, monkeypatch: pytest.
 
     def instead(questions: QuestionSet, settings: Settings, **options: object) -> Result:
         asked.update(options, cases=len(questions.cases))
-        return Result(questions.name, rows)
+        return Result(questions.name, rows, "fake:small")
 
     monkeypatch.setattr("eval.bench_answers.answers", instead)
     command = ["bench", "answers", str(_set(tmp_path / "s")), "--closed", "--limit", "1", "--out", str(tmp_path)]
@@ -216,6 +216,7 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path, monkeypatch: pytest.
     assert (asked["cases"], asked["given"], asked["resume"], asked["out"]) == (1, True, False, tmp_path)
     done = CliRunner().invoke(app, command)
     assert "s: 2 questions" in done.stdout and "contains" in done.stdout and "em" not in done.stdout.split()
+    assert "model fake:small ·" in done.stdout  # not what the settings ask for
     rows = (*rows, replace(rows[0], error="ModelError: gone"))
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 1 and "1 questions failed" in done.stderr
@@ -254,7 +255,7 @@ def test_the_plain_prompt_reads_the_same_evidence_and_refuses_in_its_own_words(t
     assert "reply only: NOT FOUND" in said[0].content and "ground barley" in said[1].content
     refused = _ask(rag, Case("n", "How deep is the mill at Lindal?", answerable=False), (), plain=llm)
     assert refused.plain is not None and refused.plain["no_answer_recall"] == 1.0
-    shown = answers_as_json([Result("s", (answered, refused))])
+    shown = answers_as_json([Result("s", (answered, refused), "fake")])
     assert shown["s"]["false_refusal"]["value"] == 1.0
     assert shown["s, plain prompt"]["false_refusal"]["value"] == 0.0
     assert shown["s, plain prompt"]["auroc"]["n"] == 0

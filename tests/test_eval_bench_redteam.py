@@ -103,8 +103,10 @@ def test_a_run_scores_each_question_and_can_be_resumed(
     assert again.measures()["benign_correct"].value == 1
     assert len(llm.prompts) == asked + 1
     console = Console(width=120, record=True)
-    print_redteam(result, console, command="rag bench redteam set.jsonl", model="fake")
-    assert "2 questions on 1 poisoned documents" in console.export_text()
+    print_redteam(result, console, command="rag bench redteam set.jsonl")
+    printed = console.export_text()
+    assert "2 questions on 1 poisoned documents" in printed
+    assert "model fake-llm ·" in printed
 
 
 @pytest.mark.parametrize(
