@@ -256,8 +256,10 @@ def _what(row: Row) -> str:
         return "failed"
     if row.measures.get("refusal_recall") == 0:
         return "answered, though the documents do not say"
+    if row.status == "not_in_documents":
+        return "refused"
     if row.measures.get("answer_correct") == 0:
-        return "refused" if row.status == "not_in_documents" else "wrong"
+        return "wrong"
     return "a gold fact is not cited" if row.stage == "miscited" else "a quote is not the document's text"
 
 

@@ -122,6 +122,12 @@ def test_a_run_without_timings_or_answers_has_a_page() -> None:
     assert html_report(_run([_row("q$1$", empty, error="ModelError: gone", status=None)])).count("<svg") == 1
 
 
+def test_a_refusal_is_called_one_also_where_no_right_answer_is_known() -> None:
+    refused = _row("q1", {"answer_correct": None, "quote_exact": None}, status="not_in_documents")
+    card = re.search(r"<article>.*?</article>", html_report(_run([replace(refused, stage="cut")])), flags=re.DOTALL)
+    assert card is not None and "<em class='worse'>refused</em>" in card[0]
+
+
 def test_where_questions_went_wrong_is_counted_with_examples() -> None:
     lost = [replace(_row(f"q{n}", WRONG), stage="not_retrieved") for n in range(7)]
     rows = [_row("fine", RIGHT), *lost, replace(_row("odd", RIGHT), stage="miscited")]
