@@ -25,7 +25,7 @@ MEANING = {
     "citation_precision": "citations that overlap a gold passage",
     "citation_recall": "gold passages that a citation overlaps",
     "hit@5": "questions whose gold is among the first five passages",
-    "search_s": "median time until the passages are found",
+    "search_s": "median seconds that the search takes",
     "first_token_s": "median time until the first word",
     "total_s": "median time until the whole answer",
     "prompt_tokens": "median of the tokens that the model is sent, in all its calls for an answer",

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from eval.report import html_report, print_comparison, print_run
+from eval.report import MEANING, html_report, print_comparison, print_run
 from eval.results import Comparison, Origin, Quote, Row, Run, compare, risk_coverage, summarise, summarise_by_type
+from ui.words import EN, ES
 
 RIGHT = {"answer_correct": 1.0, "refusal_recall": None, "quote_exact": 1.0, "total_s": 2.0}
 WRONG = {"answer_correct": 0.0, "refusal_recall": None, "quote_exact": 1.0, "total_s": 4.0}
@@ -104,6 +105,12 @@ def test_the_plots_have_ids_of_their_own() -> None:
     rows = [_row("q1", RIGHT), _row("q2", WRONG)]
     ids = re.findall(r'\bid="([^"]+)"', html_report(_run(rows, compare(rows, rows))))
     assert len(ids) == len(set(ids))
+
+
+def test_the_search_is_timed_alone_and_the_report_says_so_in_the_words_of_the_page() -> None:
+    assert "median seconds that the search takes" in html_report(_run([_row("q1", {"search_s": 0.1})]))
+    assert EN["measure.search_s"] == MEANING["search_s"]
+    assert ES["measure.search_s"] == "mediana de los segundos que tarda la búsqueda"
 
 
 def test_every_failing_question_has_a_card_and_every_question_a_row() -> None:
