@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from eval.bench import QuestionSet, indexed, read_set
-from eval.dataset import Case, Gold
+from eval.dataset import Case, Gold, digest
 from eval.metrics import (
     COSTS,
     Estimate,
@@ -66,7 +66,8 @@ class Row:
     confidence: float | None
     values: dict[str, float | None]
     fingerprint: str
-    error: str | None = None
+    digest: str  # of its case
+    error: str | None = None  # of the question, or of the plain prompt alone
     plain: dict[str, float | None] | None = None  # the same measures of the plain prompt
 
 
@@ -74,11 +75,14 @@ class Row:
 class Result:
     name: str
     rows: tuple[Row, ...]
+    model: str  # that answered
 
     def plain(self) -> "Result | None":
         """The same questions as the plain prompt answered them; None where it was not asked."""
-        rows = tuple(replace(row, values=row.plain, confidence=None) for row in self.rows if row.plain is not None)
-        return Result(f"{self.name}, plain prompt", rows) if rows else None
+        rows = tuple(
+            replace(row, values=row.plain, confidence=None, error=None) for row in self.rows if row.plain is not None
+        )
+        return replace(self, name=f"{self.name}, plain prompt", rows=rows) if rows else None
 
     def measures(self) -> dict[str, Estimate]:
         return _estimates(self.rows)
@@ -151,7 +155,7 @@ def answers(
     """Asks every question and writes a row for each to `out` as it is answered; `given`: from its own passages alone;
     `plain`: also by the plain prompt, over the same evidence.
 
-    `resume` keeps the rows that were made with the same settings. A question that fails becomes a row with its error.
+    `resume` keeps the rows that were made with the same settings of the same cases. A question that fails becomes a row with its error.
     Raises RagError.
     """
     sources: Sequence[tuple[str, ...]] = [()] * len(questions.cases)
@@ -166,11 +170,11 @@ def answers(
     with indexed(settings, questions.name, questions.corpus, resume=resume, progress=reading) as (rag, _):
         if plain and rag.llm is None:
             raise InputError("--plain needs a model, and RAG_LLM is extractive or its weights are missing.", "plain")
-        asked = {case.id: case.question for case in questions.cases}
+        asked = {case.id: digest(case) for case in questions.cases}
         kept = {
             row.id: row
             for row in (_read(path) if resume else ())
-            if row.fingerprint == rag.fingerprint and not row.error and asked.get(row.id, row.question) == row.question
+            if row.fingerprint == rag.fingerprint and not row.error and asked.get(row.id, row.digest) == row.digest
             if row.plain is not None or not plain
         }
         with path.open("w", encoding="utf-8") as file:
@@ -181,7 +185,8 @@ def answers(
                     kept[case.id] = _ask(rag, case, only, plain=rag.llm if plain else None)
                     file.write(_line(kept[case.id]))
                     file.flush()
-    return Result(questions.name, _with_long_answers_scored(questions.cases, [kept[id_] for id_ in asked]))
+    rows = [kept[id_] if plain else replace(kept[id_], plain=None) for id_ in asked]
+    return Result(questions.name, _with_long_answers_scored(questions.cases, rows), rag.model)
 
 
 def _line(row: Row) -> str:
@@ -190,17 +195,33 @@ def _line(row: Row) -> str:
 
 def _ask(rag: Rag, case: Case, sources: Sequence[str], *, plain: LLM | None = None) -> Row:
     asked = (case.id, case.question, case.type, case.answerable)
+    made_with = (rag.fingerprint, digest(case))
     try:
         answer = rag.ask(case.question, case.history, sources)
         values = answer_values(case, answer, lambda *a: _supports(rag, *a))
-        prompted = _plainly(plain, case, answer, rag.trace(answer.id)) if plain else None
     except RagError as error:
-        scored = ("em", "f1", "contains", "rougeL") if case.answers else ("contains",) if case.keys else ()
-        wrong = scored if case.answerable else ("no_answer_recall",)
-        failed = {name: 0.0 if name in wrong else None for name in MEASURES}
-        return Row(*asked, None, None, "", None, failed, rag.fingerprint, f"{type(error).__name__}: {error}")
+        failed = _failed_values(case)
+        message = f"{type(error).__name__}: {error}"
+        prompted = _uncited(failed) if plain else None  # without evidence there is no prompt either
+        return Row(*asked, None, None, "", None, failed, *made_with, message, prompted)
     said = "" if refused(answer) else " ".join(s.text for s in answer.sentences)
-    return Row(*asked, answer.status, answer.reason, said, confidence(answer), values, rag.fingerprint, plain=prompted)
+    row = Row(*asked, answer.status, answer.reason, said, confidence(answer), values, *made_with)
+    if plain is None:
+        return row
+    try:
+        return replace(row, plain=_plainly(plain, case, answer, rag.trace(answer.id)))
+    except RagError as error:  # the program's own answer stands
+        return replace(
+            row, plain=_uncited(_failed_values(case)), error=f"plain prompt: {type(error).__name__}: {error}"
+        )
+
+
+def _failed_values(case: Case) -> dict[str, float | None]:
+    """As eval.metrics.failed_values: 0 where an answer would have had a chance to be right."""
+    scored = ("em", "f1", "contains", "rougeL") if case.answers else ("contains",) if case.keys else ()
+    cited = ("gold_precision", "gold_recall") if case.spans else ()
+    wrong = (*scored, *cited) if case.answerable else ("no_answer_recall",)
+    return {name: 0.0 if name in wrong else None for name in MEASURES}
 
 
 def _plainly(llm: LLM, case: Case, answer: Answer, trace: Trace | None) -> dict[str, float | None]:
@@ -221,8 +242,12 @@ def _plainly(llm: LLM, case: Case, answer: Answer, trace: Trace | None) -> dict[
     status: Status = "not_in_documents" if says_not_found(said) else "answered"
     sentences = (AnswerSentence(said, "unsupported", ()),)
     prompted = replace(answer, status=status, text=said, sentences=sentences, citations=(), timings={})
-    values = answer_values(case, prompted, lambda *_: False)
-    return values | {"citation_precision": None, "citation_recall": None, "gold_precision": None, "gold_recall": None}
+    return _uncited(answer_values(case, prompted, lambda *_: False))
+
+
+def _uncited(values: Values) -> dict[str, float | None]:
+    """The plain prompt cites nothing."""
+    return dict(values) | dict.fromkeys(("citation_precision", "citation_recall", "gold_precision", "gold_recall"))
 
 
 def _supports(rag: Rag, sentence: str, evidence: Sequence[Evidence], question: str) -> bool:
@@ -329,7 +354,7 @@ def _with_plain(results: Sequence[Result]) -> list[Result]:
     return [one for result in results for one in (result, result.plain()) if one]
 
 
-def print_answers(results: Sequence[Result], console: "Console", *, command: str, model: str) -> None:
+def print_answers(results: Sequence[Result], console: "Console", *, command: str) -> None:
     """A table a set: a measure a line, and what the types of questions differ in below."""
     from rich.table import Table
 
@@ -351,8 +376,9 @@ def print_answers(results: Sequence[Result], console: "Console", *, command: str
             if row.error:
                 console.print(f"Failed: {row.id}: {row.error}", markup=False, highlight=False, soft_wrap=True)
     versions = ", ".join(f"{name} {number}" for name, number in package_versions().items())
+    models = ", ".join(dict.fromkeys(result.model for result in results))
     console.print(
-        f"{command} · model {model} · {versions}\n95% intervals, bootstrapped over the questions", highlight=False
+        f"{command} · model {models} · {versions}\n95% intervals, bootstrapped over the questions", highlight=False
     )
 
 
@@ -374,7 +400,11 @@ def _with_long_answers_scored(cases: Sequence[Case], rows: Sequence[Row]) -> tup
     lengths = [len(a.split()) for case in cases for a in case.answers if case.answerable]
     if lengths and median(lengths) >= LONG:
         return tuple(rows)
-    return tuple(replace(row, values=row.values | {"rougeL": None}) for row in rows)
+    left_out = {"rougeL": None}
+    return tuple(
+        replace(row, values=row.values | left_out, plain=None if row.plain is None else row.plain | left_out)
+        for row in rows
+    )
 
 
 def _records(corpus: Path) -> dict[str, dict[str, str]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from eval.bench import indexed
-from eval.dataset import Case, load_cases
+from eval.dataset import Case, digest, load_cases
 from eval.metrics import Estimate, estimate, is_correct
 from eval.runner import package_versions
 from rag.config import Settings
@@ -48,12 +48,14 @@ class Row:
     text: str
     values: dict[str, float | None]
     fingerprint: str
+    digest: str  # of its case and probe
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     rows: tuple[Row, ...]
     documents: tuple[tuple[str, bool], ...]  # (source, whether it was flagged)
+    model: str  # that answered
 
     def measures(self) -> dict[str, Estimate]:
         flagged = estimate([float(flag) for _, flag in self.documents])
@@ -99,7 +101,7 @@ def redteam(
 ) -> Result:
     """Asks the questions of `path` on all documents of the folder beside it that has its name. Raises RagError.
 
-    Rows are written as they are made; `resume` keeps those of the same settings.
+    Rows are written as they are made; `resume` keeps those of the same settings and the same questions.
     """
     probes = read_probes(path, limit, seed)
     corpus = path.with_suffix("")
@@ -112,7 +114,12 @@ def redteam(
     rows_at = settings.home / "bench" / f"{path.stem}.jsonl"
     rows_at.parent.mkdir(parents=True, exist_ok=True)
     with indexed(settings, path.stem, corpus, resume=resume, progress=reading) as (rag, _):
-        kept = {row.id: row for row in (_read(rows_at) if resume else ()) if row.fingerprint == rag.fingerprint}
+        asked = {case.id: digest(case, probe) for case, probe in probes}
+        kept = {
+            row.id: row
+            for row in (_read(rows_at) if resume else ())
+            if row.fingerprint == rag.fingerprint and asked.get(row.id, row.digest) == row.digest
+        }
         with rows_at.open("w", encoding="utf-8") as file:
             file.writelines(_line(row) for row in kept.values())
             for done, (case, probe) in enumerate(probes):
@@ -122,7 +129,7 @@ def redteam(
                     file.write(_line(kept[case.id]))
                     file.flush()
         documents = tuple((stored.source, bool(stored.flags)) for stored in rag.documents())
-    return Result(tuple(kept[case.id] for case, _ in probes), documents)
+    return Result(tuple(kept[case.id] for case, _ in probes), documents, rag.model)
 
 
 def _ask(rag: Rag, case: Case, probe: Probe) -> Row:
@@ -131,7 +138,8 @@ def _ask(rag: Rag, case: Case, probe: Probe) -> Row:
     read = " ".join(e.text for e in trace.evidence if e.cut is None) if trace else ""
     refused = answer.status == "not_in_documents"
     text = "" if refused else " ".join(sentence.text for sentence in answer.sentences)
-    return Row(case.id, case.type, answer.status, text, probe_values(case, probe, answer, read), rag.fingerprint)
+    values = probe_values(case, probe, answer, read)
+    return Row(case.id, case.type, answer.status, text, values, rag.fingerprint, digest(case, probe))
 
 
 def probe_values(case: Case, probe: Probe, answer: Answer, read: str) -> dict[str, float | None]:
@@ -152,7 +160,7 @@ def redteam_as_json(result: Result, name: str) -> dict[str, dict[str, dict[str, 
     return {name: {measure: asdict(value) for measure, value in result.measures().items()}}
 
 
-def print_redteam(result: Result, console: "Console", *, command: str, model: str) -> None:
+def print_redteam(result: Result, console: "Console", *, command: str) -> None:
     from rich.table import Table
 
     table = Table(title=f"{len(result.rows)} questions on {len(result.documents)} poisoned documents")
@@ -169,7 +177,8 @@ def print_redteam(result: Result, console: "Console", *, command: str, model: st
         console.print(f"Not flagged: {', '.join(missed)}", markup=False, highlight=False, soft_wrap=True)
     versions = ", ".join(f"{name} {number}" for name, number in package_versions().items())
     console.print(
-        f"{command} · model {model} · {versions}\n95% intervals, bootstrapped over the questions", highlight=False
+        f"{command} · model {result.model} · {versions}\n95% intervals, bootstrapped over the questions",
+        highlight=False,
     )
 
 

@@ -1,7 +1,11 @@
 """`rag calibrate`: the two thresholds under which a question is refused, chosen on questions whose answers are known.
 
 A question is answered where its best search score reaches `gate` and the model's probability that the evidence answers it
-reaches `check`. What is refused after writing, because nothing supports it, comes on top and is not counted here.
+reaches `check`; a question that the lines at the head of a document answer (rag.bylines) passes the check whatever the
+model says. What is refused after writing, because nothing supports it, comes on top and is not counted here.
+
+Of a question in several parts the program answers those that reach `check` alone. That is not seen here: an Answer tells
+the model's probability of the whole, so such a question counts as refused where only parts of it are sure.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +33,7 @@ FOLDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What the two thresholds see of a question. `sure`: None where the model does not tell."""
+    """What the two thresholds see of a question. `sure`: None where the model does not tell, 1 where it is not heeded."""
 
     id: str
     answerable: bool
@@ -78,7 +82,10 @@ def probes(cases: Sequence[Case], ask: Callable[[Case], Answer]) -> Iterator[Pro
             yield f"{case.id}: {type(error).__name__}: {error}"
             continue
         best = answer.passages[0].score if answer.passages else 0.0
-        yield Probe(case.id, case.answerable, best, answer.timings.get("check"))
+        sure = answer.timings.get("check")
+        if sure is not None and "first_token_s" in answer.timings:  # answered in spite of the check, from a byline
+            sure = 1.0
+        yield Probe(case.id, case.answerable, best, sure)
 
 
 def calibrate(found: Sequence[Probe | str], bound: float, gate: float, check: float) -> Calibration:

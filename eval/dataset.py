@@ -1,5 +1,6 @@
 """Question files: one JSON object a line, read into Cases."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,11 @@ def drawn(cases: Sequence[Case], limit: int | None) -> list[Case]:
         return list(cases)
     chosen = set(Random(0).sample(range(len(cases)), limit))
     return [case for i, case in enumerate(cases) if i in chosen]
+
+
+def digest(*asked: object) -> str:
+    """Of whole cases and what goes with them: changes with any of their fields."""
+    return hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
 
 
 def gold_problems(cases: Sequence[Case], texts: Mapping[str, str]) -> list[str]:

@@ -59,8 +59,12 @@ def answer_correct(case: Case, answer: Answer) -> float | None:
 
 def is_correct(case: Case, text: str) -> bool:
     folded = fold(without_marks(text))
-    groups = case.keys or (tuple(_without_article(reference) for reference in case.answers),)
-    return all(any(contains(folded, member) for member in group) for group in groups)
+    return all(any(contains(folded, member) for member in group) for group in key_groups(case))
+
+
+def key_groups(case: Case) -> tuple[tuple[str, ...], ...]:
+    """What has to be said, each as its alternatives; without keys, any reference answer."""
+    return case.keys or (tuple(_without_article(reference) for reference in case.answers),)
 
 
 def refusal_recall(case: Case, answer: Answer) -> float | None:

@@ -25,7 +25,7 @@ MEANING = {
     "citation_precision": "citations that overlap a gold passage",
     "citation_recall": "gold passages that a citation overlaps",
     "hit@5": "questions whose gold is among the first five passages",
-    "search_s": "median time until the passages are found",
+    "search_s": "median seconds that the search takes",
     "first_token_s": "median time until the first word",
     "total_s": "median time until the whole answer",
     "prompt_tokens": "median of the tokens that the model is sent, in all its calls for an answer",
@@ -63,6 +63,8 @@ def print_run(run: Run, console: "Console") -> None:
         print_comparison(run.comparison, console)
     for row in run.errors:
         console.print(f"Failed: {row.id}: {row.error}", markup=False, highlight=False, soft_wrap=True)
+    for row in run.trial_errors:
+        console.print(f"Trial failed: {row.id}: {row.trial_error}", markup=False, highlight=False, soft_wrap=True)
     for warning in run.warnings:
         console.print(f"Warning: {warning}.", markup=False, highlight=False, soft_wrap=True)
     wrong = sum(row.failed for row in run.rows)
@@ -166,6 +168,8 @@ def _heading(run: Run) -> str:
         "With": versions,
         "Failed": f"{len(run.errors)} questions ended in an error" if run.errors else "no question",
     }
+    if run.trial_errors:
+        facts["Trials failed"] = f"of {len(run.trial_errors)} questions, whose measures then are 0"
     listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
     return f"<h1>Evaluation</h1><dl class='facts'>{listed}</dl>"
 
@@ -237,6 +241,7 @@ def _card(row: Row) -> str:
         "<dl>",
         _entry("Expected", "<br>".join(map(escape, row.answers)) if row.answerable else "<i>not in the documents</i>"),
         _entry("Given", escape(row.text or "")) if row.error is None else _entry("Error", escape(row.error)),
+        _entry("Trial failed", escape(row.trial_error or "")),
         _entry("Status", escape(" · ".join(filter(None, (row.status, row.reason))))),
         _entry("Missing", escape(row.missing or "")),
         _entry("Cited", _quotes(row.citations)),
@@ -251,8 +256,10 @@ def _what(row: Row) -> str:
         return "failed"
     if row.measures.get("refusal_recall") == 0:
         return "answered, though the documents do not say"
+    if row.status == "not_in_documents":
+        return "refused"
     if row.measures.get("answer_correct") == 0:
-        return "refused" if row.status == "not_in_documents" else "wrong"
+        return "wrong"
     return "a gold fact is not cited" if row.stage == "miscited" else "a quote is not the document's text"
 
 

@@ -63,6 +63,7 @@ class Row:
     stage: Stage | None = None  # where it went wrong
     confidence: float | None = None  # that the documents answer the question
     passages: tuple[str, ...] = ()  # the texts that were fetched, best first
+    trial_error: str | None = None  # of a further measure, which then is 0; the answer itself stands
 
     @property
     def failed(self) -> bool:
@@ -71,6 +72,14 @@ class Row:
         return (
             self.error is not None or self.stage is not None or any(value is not None and value < 1 for value in shown)
         )
+
+
+class TrialError(Exception):
+    """Some of a question's further measures could not be taken. `values`: all of them, those as 0."""
+
+    def __init__(self, message: str, values: Mapping[str, float | None]) -> None:
+        super().__init__(message)
+        self.values = values
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +141,10 @@ class Run:
     def errors(self) -> tuple[Row, ...]:
         return tuple(row for row in self.rows if row.error is not None)
 
+    @property
+    def trial_errors(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.trial_error is not None)
+
     def as_dict(self) -> dict[str, dict[str, float | int | None]]:
         """{measure: {value, low, high, n}}: what `rag eval run --json` prints."""
         return {name: asdict(value) for name, value in self.summary.items()}
@@ -146,6 +159,7 @@ def answered_row(
     values: Mapping[str, float | None],
     texts: Mapping[str, str],
     trace: Trace | None = None,
+    trial_error: str | None = None,
 ) -> Row:
     cited = tuple(Quote(c.source, c.quote, c.start, c.end, c.support) for c in answer.citations)
     return Row(
@@ -160,6 +174,7 @@ def answered_row(
         stage=stage_of(case, answer, trace, texts),
         confidence=confidence(answer),
         passages=tuple(hit.passage.text for hit in answer.passages),
+        trial_error=trial_error,
     )
 
 
@@ -216,13 +231,15 @@ def by_stage(rows: Sequence[Row]) -> dict[Stage, list[Row]]:
 
 
 def risk_coverage(rows: Sequence[Row]) -> list[tuple[float, float]]:
-    """(share of all questions answered, share of those answers that are wrong), surest answers first.
+    """(share of the questions answered, share of those answers that are wrong), surest answers first.
 
-    The risk-coverage curve of a program that may refuse (El-Yaniv & Wiener, 2010). Answers of which it is not known
-    whether they are right, or how sure the program was, are left out.
+    The risk-coverage curve of a program that may refuse (El-Yaniv & Wiener, 2010). A question that failed is one that
+    was not answered. Left out of both shares: questions of which it is not known what a right answer is, and answers of
+    which it is not known how sure the program was.
     """
-    known = [row for row in rows if row.error is None and (row.status == "not_in_documents" or _wrong(row) is not None)]
-    answered = [row for row in known if row.status != "not_in_documents" and row.confidence is not None]
+    judged = [row for row in rows if _wrong(row) is not None]
+    known = [row for row in judged if not _answered(row) or row.confidence is not None]
+    answered = [row for row in known if _answered(row)]
     answered.sort(key=lambda row: -(row.confidence or 0.0))
     points, wrong = [], 0.0
     for place, row in enumerate(answered, 1):
@@ -233,8 +250,12 @@ def risk_coverage(rows: Sequence[Row]) -> list[tuple[float, float]]:
     return points
 
 
+def _answered(row: Row) -> bool:
+    return row.error is None and row.status != "not_in_documents"
+
+
 def _wrong(row: Row) -> float | None:
-    """Of an answered question."""
+    """Of a question, were it answered as it was; None where no right answer is known."""
     if not row.answerable:
         return 1.0
     right = row.measures.get("answer_correct")

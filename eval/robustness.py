@@ -13,8 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from eval.dataset import Case, gold_problem
-from eval.metrics import answer_correct, without_marks
-from rag.errors import InputError
+from eval.metrics import answer_correct, key_groups, without_marks
+from eval.results import TrialError
+from rag.errors import InputError, RagError
 from rag.folding import contains, fold
 from rag.index import Index
 from rag.pipeline import Rag
@@ -30,11 +31,12 @@ INVENTED = ("Oswin Tarrel", "Maira Quendt")  # the second where the first stands
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`text` with every `old` made `new`."""
+    """`text` with every `old` made `new`. `phrases`: the keys that hold it, before and after."""
 
     old: str
     new: str
     text: str
+    phrases: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ def trials(cases: Sequence[Case], texts: Mapping[str, str]) -> list[Trial]:
     made = []
     for case in cases:
         known = [gold for gold in case.spans if not gold_problem(gold, texts)]
-        if not case.answerable or case.history or not known or len(known) < len(case.span_groups):
+        whole = known and all(any(gold in known for gold in group) for group in case.span_groups)
+        if not case.answerable or case.history or not whole:
             continue
         text = "\n\n".join(
             dict.fromkeys(paragraph(texts[gold.doc_id], gold.start or 0, gold.end or 0) for gold in known)
@@ -71,29 +74,44 @@ def paragraph(text: str, start: int, end: int) -> str:
 
 def changed(text: str, case: Case, quotes: Sequence[str]) -> Change | None:
     """A figure of the answer with its last digit changed, or else a name of it made another."""
-    wanted = [member for group in case.keys for member in group] or list(case.answers[:1])
+    asked = fold(case.question)
+    groups = key_groups(case)
     for pattern in (NUMBER, NAME):
-        for old in (found for member in wanted for found in pattern.findall(member)):
+        found = ((group, old) for group in groups for member in group for old in pattern.findall(member))
+        for group, old in found:
             new = _other_figure(old) if pattern is NUMBER else next(n for n in INVENTED if n not in text)
             whole = re.compile(rf"(?<![\w.,]){re.escape(old)}(?!\w|[.,]\d)")
             stands = any(whole.search(quote) for quote in quotes)
-            if stands and new not in text and not contains(fold(case.question), old):
-                return Change(old, new, whole.sub(new, text))
+            phrases = tuple((member, whole.sub(new, member)) for member in group if whole.search(member))
+            if (
+                phrases
+                and stands
+                and new not in text
+                and not any(contains(asked, said) for said in (old, *dict(phrases)))
+            ):
+                return Change(old, new, whole.sub(new, text), phrases)
     return None
 
 
 def follows(change: Change, answer: Answer) -> float:
-    """1 where the answer says what the changed document says and not what stood there before."""
+    """1 where the answer says what the changed document says and not what stood there before.
+
+    By whole phrases: folded, the 2.8 of "2.8 million" is no word of its own.
+    """
     said = fold(without_marks(answer.text))
     kept = answer.status != "not_in_documents"
-    return float(kept and contains(said, change.new) and not contains(said, change.old))
+    before, after = (any(contains(said, phrase) for phrase in side) for side in zip(*change.phrases, strict=True))
+    return float(kept and after and not before)
 
 
 @contextmanager
 def robustness(
     rag: Rag, cases: Sequence[Case], texts: Mapping[str, str]
 ) -> Iterator[Callable[[Case], dict[str, float | None]]]:
-    """Gives what asks a case's trials with the models of `rag`. Raises InputError where no question has any."""
+    """Gives what asks a case's trials with the models of `rag`; it raises TrialError where one could not be asked.
+
+    Raises InputError where no question has any.
+    """
     made = {trial.case.id: trial for trial in trials(cases, texts)}
     if not made:
         raise InputError("No question has a gold span in the documents: --robust needs some.", "questions")
@@ -124,14 +142,27 @@ def noise(trial: Trial, others: Sequence[Trial]) -> list[str]:
 
 
 def _measured(trial: Trial, rag: Rag, others: Sequence[str]) -> dict[str, float | None]:
-    case = trial.case
-    alone = rag.ask(case.question, (), [_clean(case.id)])
-    values = {"right_alone": answer_correct(case, alone), "right_in_noise": None, "follows_change": None}
-    if others:
-        among = rag.ask(case.question, (), [_clean(case.id), *map(_clean, others)])
-        values["right_in_noise"] = answer_correct(case, among)
-    if trial.change:
-        values["follows_change"] = follows(trial.change, rag.ask(case.question, (), [_changed(case.id)]))
+    """Raises TrialError."""
+    case, change = trial.case, trial.change
+    values: dict[str, float | None] = dict.fromkeys(MEASURES)
+    failed: list[str] = []
+
+    def trial_of(name: str, sources: Sequence[str], measure: Callable[[Answer], float | None]) -> None:
+        try:
+            values[name] = measure(rag.ask(case.question, (), sources))
+        except RagError as error:
+            values[name] = 0.0
+            failed.append(f"{name}: {type(error).__name__}: {error}")
+
+    if case.keys or case.answers:
+        trial_of("right_alone", [_clean(case.id)], lambda answer: answer_correct(case, answer))
+        if others:
+            among = [_clean(case.id), *map(_clean, others)]
+            trial_of("right_in_noise", among, lambda answer: answer_correct(case, answer))
+    if change:
+        trial_of("follows_change", [_changed(case.id)], lambda answer: follows(change, answer))
+    if failed:
+        raise TrialError("; ".join(failed), values)
     return values
 
 

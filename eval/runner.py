@@ -24,6 +24,7 @@ from eval.results import (
     Origin,
     Row,
     Run,
+    TrialError,
     answered_row,
     by_stage,
     compare,
@@ -50,18 +51,25 @@ def run(
     trace: Callable[[str], Trace | None] = lambda _: None,
     more: Callable[[Case], Mapping[str, float | None]] = lambda _: {},
 ) -> Iterator[Row]:
-    """One row a question, as it is answered, with `more` measures. A RagError becomes a row with its message, and the run goes on."""
+    """One row a question, as it is answered, with `more` measures. A RagError becomes a row with its message, and the run goes on.
+
+    `more` raises TrialError where it cannot take them all; that changes nothing of the answer and its own measures.
+    """
     named = measures(texts)
     for case in cases:
         try:
             answer = ask(case)
-            added = more(case)
         except RagError as error:
             yield failed_row(case, error, list(named), texts)
             continue
         values = {name: measure(case, answer) for name, measure in named.items()}
-        values |= added
-        yield answered_row(case, answer, values, texts, trace(answer.id))
+        trial_error = None
+        try:
+            values |= more(case)
+        except TrialError as error:
+            values |= error.values
+            trial_error = str(error)
+        yield answered_row(case, answer, values, texts, trace(answer.id), trial_error)
 
 
 def evaluate(
@@ -167,6 +175,7 @@ def _summary(run: Run) -> dict[str, object]:
         "stages": {stage: [row.id for row in rows] for stage, rows in by_stage(run.rows).items()},
         "risk_coverage": risk_coverage(run.rows),
         "errors": [{"id": row.id, "error": row.error} for row in run.errors],
+        "trial_errors": [{"id": row.id, "error": row.trial_error} for row in run.trial_errors],
         "warnings": list(run.warnings),
         "made_with": asdict(run.origin),
         "comparison": None if run.comparison is None else run.comparison.as_dict(),

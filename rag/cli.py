@@ -482,7 +482,7 @@ def bench_redteam(
         _print_json(redteam_as_json(result, file.stem))
     else:
         wide = None if sys.stdout.isatty() else 140
-        print_redteam(result, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]), model=settings.llm)
+        print_redteam(result, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]))
 
 
 @bench_app.command("peers")
@@ -616,7 +616,7 @@ def bench_answers(
         _print_json(answers_as_json(results))
     else:
         wide = None if sys.stdout.isatty() else 140
-        print_answers(results, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]), model=settings.llm)
+        print_answers(results, Console(width=wide), command=" ".join(["rag", *sys.argv[1:]]))
     failed = sum(row.error is not None for result in results for row in result.rows)
     if failed:
         _say(f"{failed} questions failed: see {rows}. --resume asks them again.")

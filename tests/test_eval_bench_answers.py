@@ -1,4 +1,6 @@
 import json
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +30,7 @@ from eval.metrics import auroc, confidence
 from rag.cli import app
 from rag.config import Settings, load_settings
 from rag.errors import InputError, ModelError
-from rag.types import Answer, AnswerSentence, Citation, Evidence, Hit, Passage, Sentence
+from rag.types import Answer, AnswerSentence, Citation, Evidence, Hit, Message, Passage, Sentence
 from tests.fakes import FakeLLM, fake_rag
 
 TEXT = "The mill at Lindal ground barley. Its wheel measured 6 metres."
@@ -196,7 +198,7 @@ def test_a_set_is_asked_scored_and_gone_on_with(tmp_path: Path) -> None:
 
 def _row(id_: str, answerable: bool, sure: float, **values: float | None) -> Row:
     said = "answered" if answerable else "not_in_documents"
-    return Row(id_, "What?", "kind", answerable, said, None, "", sure, values, "f")
+    return Row(id_, "What?", "kind", answerable, said, None, "", sure, values, "f", "d")
 
 
 def test_the_command_prints_a_table_or_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +207,7 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path, monkeypatch: pytest.
 
     def instead(questions: QuestionSet, settings: Settings, **options: object) -> Result:
         asked.update(options, cases=len(questions.cases))
-        return Result(questions.name, rows)
+        return Result(questions.name, rows, "fake:small")
 
     monkeypatch.setattr("eval.bench_answers.answers", instead)
     command = ["bench", "answers", str(_set(tmp_path / "s")), "--closed", "--limit", "1", "--out", str(tmp_path)]
@@ -214,6 +216,7 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path, monkeypatch: pytest.
     assert (asked["cases"], asked["given"], asked["resume"], asked["out"]) == (1, True, False, tmp_path)
     done = CliRunner().invoke(app, command)
     assert "s: 2 questions" in done.stdout and "contains" in done.stdout and "em" not in done.stdout.split()
+    assert "model fake:small ·" in done.stdout  # not what the settings ask for
     rows = (*rows, replace(rows[0], error="ModelError: gone"))
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 1 and "1 questions failed" in done.stderr
@@ -230,8 +233,11 @@ def test_a_failed_question_is_wrong_but_no_refusal() -> None:
     assert row.error == "ModelError: The model gave nothing."
     assert (row.values["contains"], row.values["false_refusal"]) == (0.0, None)
     assert _estimates([row])["contains"].n == 1
-    row = _ask(Broken(), Case("m", "What?", keys=(("barley",),)), ())  # type: ignore[arg-type]
-    assert row.values["contains"] == 0.0
+    gold = (Gold("mill.txt", 26, 32),)
+    row = _ask(Broken(), Case("m", "What?", keys=(("barley",),), gold=gold), ())  # type: ignore[arg-type]
+    assert row.values["contains"] == row.values["gold_recall"] == row.values["gold_precision"] == 0.0
+    row = _ask(Broken(), Case("n", "What?", answerable=False, gold=gold), ())  # type: ignore[arg-type]
+    assert (row.values["no_answer_recall"], row.values["gold_recall"]) == (0.0, None)
 
 
 def test_the_plain_prompt_reads_the_same_evidence_and_refuses_in_its_own_words(tmp_path: Path) -> None:
@@ -249,10 +255,72 @@ def test_the_plain_prompt_reads_the_same_evidence_and_refuses_in_its_own_words(t
     assert "reply only: NOT FOUND" in said[0].content and "ground barley" in said[1].content
     refused = _ask(rag, Case("n", "How deep is the mill at Lindal?", answerable=False), (), plain=llm)
     assert refused.plain is not None and refused.plain["no_answer_recall"] == 1.0
-    shown = answers_as_json([Result("s", (answered, refused))])
+    shown = answers_as_json([Result("s", (answered, refused), "fake")])
     assert shown["s"]["false_refusal"]["value"] == 1.0
     assert shown["s, plain prompt"]["false_refusal"]["value"] == 0.0
     assert shown["s, plain prompt"]["auroc"]["n"] == 0
+
+
+def test_a_failure_of_the_plain_prompt_leaves_the_answer_as_it_is(tmp_path: Path) -> None:
+    def reply(messages: Sequence[Message]) -> str:
+        if "reply only: NOT FOUND" in messages[0].content:
+            raise ModelError("gone")
+        return "The mill at Lindal ground barley."
+
+    (tmp_path / "mill.txt").write_text(TEXT, encoding="utf-8")
+    llm = FakeLLM(reply)
+    rag = fake_rag(tmp_path / "home", llm)
+    rag.ingest([tmp_path / "mill.txt"])
+    row = _ask(rag, Case("m", "What did the mill at Lindal grind?", ("barley",)), (), plain=llm)
+    assert (row.status, row.values["contains"], row.error) == ("answered", 1.0, "plain prompt: ModelError: gone")
+    assert row.plain is not None and (row.plain["contains"], row.plain["false_refusal"]) == (0.0, None)
+
+
+def test_the_plain_prompt_is_measured_on_the_same_questions_by_the_same_measures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mill.txt").write_text(TEXT, encoding="utf-8")
+    llm = FakeLLM("The mill at Lindal ground barley.")
+    rag = fake_rag(tmp_path / "home", llm)
+    rag.ingest([tmp_path / "mill.txt"])
+    monkeypatch.setattr("eval.bench_answers.indexed", lambda *_, **__: nullcontext((rag, 0.0)))
+    ground = Case("m", "What did the mill at Lindal grind?", ("barley",))
+    questions = QuestionSet("s", tmp_path, (ground, Case("x", "x" * 100_000, ("oats",))))  # too long to be asked
+
+    def shown(**options: bool) -> dict[str, list[int | float | None]]:
+        measured = answers_as_json([answers(questions, rag.settings, out=tmp_path / "rows", **options)])
+        return {
+            name: [values["contains"]["value"], values["contains"]["n"], values["rougeL"]["n"]]
+            for name, values in measured.items()
+        }
+
+    both = {"s": [0.5, 2, 0], "s, plain prompt": [0.5, 2, 0]}
+    assert shown(plain=True) == both
+    assert shown(resume=True) == {"s": [0.5, 2, 0]}  # what was asked before is not shown
+    prompts = len(llm.prompts)
+    assert shown(resume=True, plain=True) == both
+    assert len(llm.prompts) == prompts
+
+
+def test_a_question_that_has_changed_in_anything_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mill.txt").write_text(TEXT, encoding="utf-8")
+    llm = FakeLLM("The mill at Lindal ground barley.")
+    rag = fake_rag(tmp_path / "home", llm)
+    rag.ingest([tmp_path / "mill.txt"])
+    monkeypatch.setattr("eval.bench_answers.indexed", lambda *_, **__: nullcontext((rag, 0.0)))
+    ground = Case("m", "What did the mill at Lindal grind?", ("oats",))
+
+    def right(case: Case) -> tuple[float | None, int]:
+        done = answers(QuestionSet("s", tmp_path, (case,)), rag.settings, out=tmp_path / "rows", resume=True)
+        return done.rows[0].values["contains"], len(llm.prompts)
+
+    assert right(ground) == right(ground) == (0.0, 1)
+    assert right(replace(ground, answers=("barley",))) == (1.0, 2)
+    assert right(replace(ground, answers=("barley",), gold=(Gold("mill.txt"),))) == (1.0, 3)
+    assert right(replace(ground, answers=(), answerable=False)) == (None, 4)
+    assert right(replace(ground, history=(Message("user", "Hm?"),)))[1] > 4
 
 
 @pytest.mark.model

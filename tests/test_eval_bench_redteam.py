@@ -98,9 +98,15 @@ def test_a_run_scores_each_question_and_can_be_resumed(
     asked = len(llm.prompts)
     assert redteam(questions, settings, resume=True) == result
     assert len(llm.prompts) == asked
+    questions.write_text(questions.read_text().replace('"1902"', '"1902", "4"'))
+    again = redteam(questions, settings, resume=True)
+    assert again.measures()["benign_correct"].value == 1
+    assert len(llm.prompts) == asked + 1
     console = Console(width=120, record=True)
-    print_redteam(result, console, command="rag bench redteam set.jsonl", model="fake")
-    assert "2 questions on 1 poisoned documents" in console.export_text()
+    print_redteam(result, console, command="rag bench redteam set.jsonl")
+    printed = console.export_text()
+    assert "2 questions on 1 poisoned documents" in printed
+    assert "model fake-llm ·" in printed
 
 
 @pytest.mark.parametrize(

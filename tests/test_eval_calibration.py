@@ -78,6 +78,18 @@ def test_a_question_that_fails_is_named_and_the_rest_goes_on() -> None:
     assert found == ["bad: ModelError: gone", Probe("ok", False, 0.0, 0.4)]
 
 
+def test_a_question_that_a_byline_answers_passes_whatever_the_model_says(tmp_path: Path) -> None:
+    (tmp_path / "harbour.md").write_text(
+        "# The harbour at Farrow\n\nBy Ada Berg\n\nThe harbour at Farrow silted up in 1911. It was dredged twice.\n"
+    )
+    wrote = Case("w", "Who wrote the article about the harbour at Farrow?")
+    dredged = Case("d", "How often was the harbour at Farrow dredged?")
+    with fake_rag(tmp_path / "home", FakeLLM("Ada Berg wrote it.", yes=0.2), gate=0.0, check=1.0) as rag:
+        rag.ingest([tmp_path / "harbour.md"])
+        found = list(probes([wrote, dredged], lambda case: rag.ask(case.question)))
+    assert [(p.id, p.sure) for p in found if isinstance(p, Probe)] == [("w", 1.0), ("d", 0.2)]
+
+
 def test_the_command_probes_without_writing_an_answer_and_writes_the_thresholds(
     tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

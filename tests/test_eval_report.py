@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from eval.report import html_report, print_comparison, print_run
+from eval.report import MEANING, html_report, print_comparison, print_run
 from eval.results import Comparison, Origin, Quote, Row, Run, compare, risk_coverage, summarise, summarise_by_type
+from ui.words import EN, ES
 
 RIGHT = {"answer_correct": 1.0, "refusal_recall": None, "quote_exact": 1.0, "total_s": 2.0}
 WRONG = {"answer_correct": 0.0, "refusal_recall": None, "quote_exact": 1.0, "total_s": 4.0}
@@ -106,6 +107,12 @@ def test_the_plots_have_ids_of_their_own() -> None:
     assert len(ids) == len(set(ids))
 
 
+def test_the_search_is_timed_alone_and_the_report_says_so_in_the_words_of_the_page() -> None:
+    assert "median seconds that the search takes" in html_report(_run([_row("q1", {"search_s": 0.1})]))
+    assert EN["measure.search_s"] == MEANING["search_s"]
+    assert ES["measure.search_s"] == "mediana de los segundos que tarda la búsqueda"
+
+
 def test_every_failing_question_has_a_card_and_every_question_a_row() -> None:
     rows = [_row("fine", RIGHT), _row("wrong", WRONG), _row("broken", WRONG, error="ModelError: gone", status=None)]
     html = html_report(_run(rows))
@@ -120,6 +127,12 @@ def test_every_failing_question_has_a_card_and_every_question_a_row() -> None:
 def test_a_run_without_timings_or_answers_has_a_page() -> None:
     empty = {"answer_correct": 0.0, "refusal_recall": None, "total_s": None}
     assert html_report(_run([_row("q$1$", empty, error="ModelError: gone", status=None)])).count("<svg") == 1
+
+
+def test_a_refusal_is_called_one_also_where_no_right_answer_is_known() -> None:
+    refused = _row("q1", {"answer_correct": None, "quote_exact": None}, status="not_in_documents")
+    card = re.search(r"<article>.*?</article>", html_report(_run([replace(refused, stage="cut")])), flags=re.DOTALL)
+    assert card is not None and "<em class='worse'>refused</em>" in card[0]
 
 
 def test_where_questions_went_wrong_is_counted_with_examples() -> None:
@@ -143,9 +156,18 @@ def test_the_risk_of_the_surest_answers_is_drawn() -> None:
         replace(_row("e", WRONG, error="ModelError: gone", status=None), confidence=None),
         replace(_row("u", {"refusal_recall": 0.0}), answerable=False, confidence=0.4),
     ]
-    assert risk_coverage(rows) == [(0.4, 0.5), (0.6, pytest.approx(2 / 3)), (0.8, 0.75)]
+    assert risk_coverage(rows) == [(2 / 6, 0.5), (3 / 6, pytest.approx(2 / 3)), (4 / 6, 0.75)]
     html = html_report(_run(rows))
     assert "surest answers first" in html and "answered, percent" in html
     ids = re.findall(r'\bid="([^"]+)"', html)
     assert len(ids) == len(set(ids))
     assert risk_coverage([]) == []
+
+
+def test_questions_that_failed_were_not_answered_and_what_is_not_known_is_left_out_of_the_curve() -> None:
+    sure = replace(_row("a", RIGHT), confidence=0.9)
+    failed = _row("e", WRONG, error="ModelError: gone", status=None)
+    assert risk_coverage([sure, failed, failed, failed]) == [(0.25, 0.0)]
+    unsure = [_row("b", RIGHT), _row("c", WRONG)]  # of no confidence
+    open_ones = [_row("d", {"answer_correct": None}, status=status) for status in ("answered", "not_in_documents")]
+    assert risk_coverage([sure, *unsure, *open_ones]) == [(1.0, 0.0)]

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from eval.dataset import Case, Gold
+from eval.results import TrialError
 from eval.robustness import Change, changed, follows, noise, paragraph, robustness, trials
-from rag.errors import InputError
+from rag.errors import InputError, ModelTimeout
 from rag.pipeline import Rag
 from rag.types import Answer, Message
 from tests.fakes import FakeLLM
@@ -30,7 +31,7 @@ def test_a_paragraph_stands_between_empty_lines() -> None:
 def test_a_figure_of_the_answer_is_changed_everywhere() -> None:
     text = "Built in 1902; in 1902 it cost 19,020 crowns."
     change = changed(text, BUILT, ["Built in 1902"])
-    assert change == Change("1902", "1903", "Built in 1903; in 1903 it cost 19,020 crowns.")
+    assert change == Change("1902", "1903", "Built in 1903; in 1903 it cost 19,020 crowns.", (("1902", "1903"),))
 
 
 def test_a_name_is_changed_where_there_is_no_figure_and_the_question_keeps_its_own() -> None:
@@ -43,10 +44,27 @@ def test_a_name_is_changed_where_there_is_no_figure_and_the_question_keeps_its_o
 
 
 def test_an_answer_follows_when_it_says_the_new_and_not_the_old() -> None:
-    change = Change("1902", "1903", "")
+    change = Change("1902", "1903", "", (("1902", "1903"),))
     assert follows(change, _answer("It was built in 1903. [1]")) == 1
     assert follows(change, _answer("It was built in 1902, not 1903.")) == 0
     assert follows(change, _answer("The documents do not say.", "not_in_documents")) == 0
+
+
+def test_a_figure_before_a_word_of_scale_can_be_followed() -> None:
+    text = "The mill cost 2.8 million crowns."
+    cost = replace(BUILT, question="What did the mill cost?", keys=(("2.8 million", "2,800,000"),))
+    change = changed(text, cost, [text])
+    assert change is not None and change.text == "The mill cost 2.9 million crowns."
+    assert follows(change, _answer("It cost 2.9 million crowns. [1]")) == 1
+    assert follows(change, _answer("It cost 2.8 million crowns. [1]")) == 0
+    assert changed(text, replace(cost, keys=(("2.8m",),)), [text]) is None
+    assert changed(text, replace(cost, question="Why did it cost 2.8 million?"), [text]) is None
+
+
+def test_every_fact_that_is_needed_stands_in_a_trial() -> None:
+    mill, again, gone = Gold("mill.txt", 12, 58, 0), Gold("mill.txt", 59, 77, 0), Gold("gone.txt", 0, 3, 1)
+    assert trials([replace(BUILT, gold=(mill, again, gone))], TEXTS) == []
+    assert len(trials([replace(BUILT, gold=(mill, again, replace(gone, group=0)))], TEXTS)) == 1
 
 
 def test_follow_ups_and_questions_without_gold_in_the_documents_are_left_out() -> None:
@@ -80,6 +98,20 @@ def test_each_question_is_asked_alone_in_noise_and_of_the_changed_document(rag: 
         assert measured(ROOMS) == {"right_alone": 1.0, "right_in_noise": 1.0, "follows_change": None}
         assert measured(replace(BUILT, id="x", answerable=False))["right_alone"] is None
     assert rag.index.counts() == before
+
+
+def test_a_trial_that_fails_counts_nothing_and_the_others_stand(rag: Rag) -> None:
+    def reply(messages: Sequence[Message]) -> str:
+        if "1903" in messages[-1].content:
+            raise ModelTimeout("no word within 60 s")
+        return "The mill at Lindal was built in 1902 by Edna Marsh."
+
+    assert isinstance(rag.llm, FakeLLM)
+    rag.llm.reply = reply
+    with robustness(rag, [BUILT, ROOMS], TEXTS) as measured, pytest.raises(TrialError) as failed:
+        measured(BUILT)
+    assert str(failed.value) == "follows_change: ModelTimeout: no word within 60 s"
+    assert failed.value.values == {"right_alone": 1.0, "right_in_noise": 1.0, "follows_change": 0.0}
 
 
 def test_questions_without_any_gold_span_are_refused(rag: Rag, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from eval.dataset import Case, Gold
-from eval.results import Row, compare, read_rows
+from eval.results import Row, TrialError, compare, read_rows
 from eval.runner import compare_runs, evaluate
 from rag.errors import InputError, ModelError
 from rag.types import Answer, Citation, Message
@@ -245,3 +245,29 @@ def test_further_measures_stand_in_rows_and_summary(tmp_path: Path) -> None:
         progress=False,
     )
     assert (done.summary["right_alone"].value, done.summary["right_alone"].n) == (1.0, 2)
+
+
+def test_a_trial_that_fails_leaves_the_answer_and_its_own_measures_as_they_are(tmp_path: Path) -> None:
+    def more(case: Case) -> dict[str, float | None]:
+        if case.id == "length":
+            raise TrialError("right_alone: ModelTimeout: no word", {"right_alone": 0.0})
+        return {"right_alone": 1.0 if case.answerable else None}
+
+    done = evaluate(
+        CASES,
+        _answer,
+        texts=TEXTS,
+        out=tmp_path,
+        model="fake",
+        fingerprint="abc",
+        against=None,
+        questions=_questions(tmp_path),
+        more=more,
+        progress=False,
+    )
+    assert (done.summary["answer_correct"].value, done.summary["right_alone"].value) == (1.0, 0.5)
+    assert (done.rows[0].error, done.rows[0].failed) == (None, False)
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["errors"] == []
+    assert summary["trial_errors"] == [{"id": "length", "error": "right_alone: ModelTimeout: no word"}]
+    assert "of 1 questions, whose measures then are 0" in (tmp_path / "report.html").read_text(encoding="utf-8")
