@@ -174,6 +174,14 @@ def test_an_empty_folder_is_nothing_to_do(command: Command, tmp_path: Path) -> N
     assert command("ask", QUESTION).code == 1
 
 
+def test_what_stays_open_of_a_question_is_named_under_its_answer(command: Command, corpus: Path, llm: FakeLLM) -> None:
+    command("ingest", corpus)
+    llm.yes = lambda prompt: 0.1 if "goat" in prompt.rpartition("\n")[2] else 0.9
+    ran = command("ask", "Who built the lighthouse on Farrow Point, and what was the name of its goat?")
+    assert ran.out == f"{ANSWER} [1]\n"
+    assert "Not answered: what was the name of its goat?" in ran.err
+
+
 def test_a_path_that_is_missing_is_bad_input_and_nothing_is_read(command: Command, corpus: Path, home: Path) -> None:
     ran = command("ingest", corpus, corpus / "nothing")
     assert (ran.code, ran.out) == (2, "")
