@@ -27,6 +27,7 @@ def evidence(start: int) -> Evidence:
         (["See the list [^4] and the keys [a] and [1887-1902]."], "See the list and the keys [a] and [1887-1902]."),
         (["An open [", "1"], "An open [1"),
         (["It burnt【4:0†so", "urce】. It fell [doc2][^3^]."], "It burnt. It fell."),
+        (["It is called 【the mill】."], "It is called 【the mill】."),
         (["It burnt [e-ab", "cd; e-wx2z]."], "It burnt."),
     ],
 )
