@@ -400,7 +400,7 @@ def _with_long_answers_scored(cases: Sequence[Case], rows: Sequence[Row]) -> tup
     lengths = [len(a.split()) for case in cases for a in case.answers if case.answerable]
     if lengths and median(lengths) >= LONG:
         return tuple(rows)
-    left_out = {"rougeL": None}
+    left_out: dict[str, float | None] = {"rougeL": None}
     return tuple(
         replace(row, values=row.values | left_out, plain=None if row.plain is None else row.plain | left_out)
         for row in rows
