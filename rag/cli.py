@@ -643,7 +643,7 @@ def calibrate(
 
     cases = load_cases(questions)
     settings = _settings()
-    # Nothing is refused before the check and everything at it: no answer is written.
+    # Nothing is refused before the check and all but bylines at it: no answer is written.
     with _eval_rag(questions, gate=0.0, check=1.0) as rag, _progress("Asking", unit="questions") as report:
         found = []
         for probe in probes(cases, lambda case: rag.ask(case.question, case.history)):
