@@ -32,15 +32,53 @@ def _asks(text: str) -> bool:
 
 
 OPEN = re.compile(rf"\b(?:{ASKING})\b", re.IGNORECASE)
-CHOICE = re.compile(r"\b(?:or|o|u)\b", re.IGNORECASE)
-NUMBER = re.compile(
-    r"\bhow (?:many|old|tall)\b|\b(?:what|which) (?:number of|percent|percentage|proportion|fraction)\b|\bcuánt[oa]s\b|\bqué porcentaje\b",
+CLOSED = re.compile(
+    r"\W*(?:do|does|did|is|are|was|were|am|can|could|may|might|has|have|had|will|would|shall|should|must"
+    r"|es|son|era|eran|fue|fueron|será|serán|está|están|estaba|puede|pueden|podía|debe|deben|tiene|tienen|tenía|hay|ha|han)\b",
     re.IGNORECASE,
 )
+# "Can you tell me who …?" wants to hear who.
+TOLD = re.compile(
+    r"(?:tell|say|says|know|known|state|stated|clear|explain|explained|mention|mentioned|show|describe|give|name"
+    r"|decir|decirme|decirnos|dice|dicen|dicho|sabe|saben|sabido|explicar|explicarme|mostrar|indicar|indicarme)",
+    re.IGNORECASE,
+)
+JOINED = re.compile(rf"\b(?:and|but|y|e|pero)\s+(?:(?:{BEFORE_ASKING})\s+)?(?:{ASKING})\b", re.IGNORECASE)
+# Something named, with an article or a capital: "which of the members saw and heard it" offers no choice.
+NAME = r"[A-ZÀ-ÖØ-Þ][\w'’-]*"
+THING = rf"(?:(?i:the|el|la|los|las)\s+[\w'’-]+|{NAME})(?:\s+{NAME})*"
+THINGS = (
+    rf"(?:(?i:the|los|las)\s+(?i:two|three|dos|tres)\s+[\w'’-]+,?\s+)?{THING}(?:,\s+{THING})*,?\s+(?:and|y|e)\s+{THING}"
+)
+WHICH = r"(?i:which|who|what|cuál|quién)"
+CHOICE = re.compile(
+    rf"\b(?:(?i:or|o|u)\b|{WHICH}\s+(?:of|between|de|entre)\s+{THINGS}"
+    rf"|(?i:of|between|de|entre)\s+{THINGS},?\s+¿?{WHICH}\b)"
+)
+HOW_MANY = re.compile(
+    r"how (?:many|old|tall)\b|(?:what|which) (?:number of|percent|percentage|proportion|fraction)\b|cuánt[oa]s\b|qué porcentaje\b",
+    re.IGNORECASE,
+)
+HEAD = re.compile(rf"(?:,|^|¿)\s*(?:(?:and|but|y|e|pero|{BEFORE_ASKING})\s+)*(?={ASKING})", re.IGNORECASE)
 
 
 def asks_for_number(question: str) -> bool:
-    return NUMBER.search(question) is not None
+    """Whether the word that a question turns on asks for a figure: not so in "Who decides how many there are?"."""
+    asking = OPEN.search(question)
+    if asking is None or _wants_yes_or_no(question):
+        return False
+    heads = [asking.start(), *(head.end() for head in HEAD.finditer(question))]
+    return any(HOW_MANY.match(question, at) for at in heads)
+
+
+def _wants_yes_or_no(question: str) -> bool:
+    """Whether it begins as a question of yes or no does, and no later word asks on its own ("… and when?")."""
+    asking = OPEN.search(question)
+    if CLOSED.match(question) is None:
+        return False
+    before = question[: asking.start()].split() if asking else []
+    told = any(TOLD.fullmatch(word) for word in before[1:])
+    return not told and JOINED.search(question) is None
 
 
 AnswerKind = Literal["time", "number", "name"]
@@ -76,7 +114,7 @@ def asks_for_name(question: str) -> bool:
 
 def is_open(question: str) -> bool:
     """Whether a question wants to hear what it does not say itself: neither yes or no, nor a choice of what it names."""
-    return OPEN.search(question) is not None and CHOICE.search(question) is None
+    return OPEN.search(question) is not None and not _wants_yes_or_no(question) and CHOICE.search(question) is None
 
 
 SOURCES = r"(?:documents?|articles?|files?|sources?|papers?|texts?|corpus|reports?)"

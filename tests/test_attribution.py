@@ -199,6 +199,19 @@ def test_a_text_that_agrees_or_speaks_of_something_else_denies_nothing(statement
         ("Who built the mill?", "The mill was built by Edna Marsh."),
         ("Is the inn open?", "The inn is open."),
         ("Is the inn or the mill older?", "The mill is older."),
+        ("Which of Lindal and Farrow is the older town?", "Farrow is the older town."),
+        ("¿Cuál de los dos pueblos, Lindal y Farrow, es más antiguo?", "Farrow es más antiguo que Lindal."),
+        ("Can I return the goods when they are damaged?", "You can return the goods when they are damaged."),
+        ("Do millers who work at night receive leave?", "Millers who work at night do not receive leave."),
+        ("Is the fee refunded to members who leave?", "The fee is not refunded to members who leave."),
+        ("Who decides how many members the board has?", "The millers decide how many members the board has."),
+        ("What fraction of the rye was lost?", "A third of the rye was lost."),
+        ("What fraction of the rye was lost?", "A quarter of the rye was lost."),
+        ("What fraction of the rye was lost?", "A fifth was lost."),
+        ("¿Qué porcentaje del centeno se perdió?", "Se perdió un tercio del centeno."),
+        ("¿Qué porcentaje del centeno se perdió?", "Se perdió la cuarta parte del centeno."),
+        ("How many errors were found?", "Zero errors were found."),
+        ("¿Cuántos errores se hallaron?", "Se hallaron cero errores."),
     ],
 )
 def test_a_sentence_replies_with_what_the_question_does_not_say(question: str, sentence: str) -> None:
@@ -210,7 +223,16 @@ def test_a_sentence_replies_with_what_the_question_does_not_say(question: str, s
     [
         ("How many rooms does the inn at Lindal have?", "The inn at Lindal has rooms with a stove."),
         ("How many of the 40 hens were sold?", "The 40 hens were sold."),
+        ("How many mills were sold?", "A third mill was sold to Rell."),
+        ("In how many towns did it rain?", "It rained in towns of the north."),
+        ("When the mill burnt, how many rooms were lost?", "The rooms were lost in flames when the mill burnt."),
+        ("Can you tell me how many rooms the inn has?", "The inn has rooms with a stove."),
         ("Who built the mill at Lindal?", "The mill at Lindal was built."),
+        ("Can you tell me who built the mill?", "The mill was built."),
+        ("Is it known who built the mill?", "The mill was built."),
+        ("Did Marsh build the mill and when?", "Marsh built the mill."),
+        ("Which of the mills burnt and why?", "The mills burnt."),
+        ("¿Puede decirme quién construyó el molino?", "El molino se construyó."),
     ],
 )
 def test_a_sentence_that_says_the_question_again_is_no_reply(question: str, sentence: str) -> None:

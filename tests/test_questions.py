@@ -82,7 +82,17 @@ def test_most_questions_do_not(question: str) -> None:
     assert not asks_for_all(question)
 
 
-@pytest.mark.parametrize("question", ["How many rooms are there?", "What percentage was sold?", "¿Cuántas salas hay?"])
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How many rooms are there?",
+        "In how many rooms did it rain?",
+        "In 1887, how many rooms were let?",
+        "Can you say how many there are?",
+        "What percentage was sold?",
+        "¿Cuántas salas hay?",
+    ],
+)
 def test_a_question_may_want_a_number(question: str) -> None:
     assert asks_for_number(question)
 
@@ -92,10 +102,27 @@ def test_a_question_of_degree_or_manner_does_not(question: str) -> None:
     assert not asks_for_number(question)
 
 
+@pytest.mark.parametrize(
+    "question",
+    ["Who decides how many rooms there are?", "Did he decide how many to let?", "¿Quién decide cuántas salas hay?"],
+)
+def test_a_number_that_is_only_spoken_of_is_not_asked_for(question: str) -> None:
+    assert not asks_for_number(question)
+
+
 def test_a_question_is_open_unless_it_wants_yes_or_no_or_names_what_there_is_to_choose_from() -> None:
     assert is_open("Who built the mill?")
     assert not is_open("Did Marsh build the mill?")
+    assert not is_open("Do the millers who grind rye sell it?")
     assert not is_open("Which is older, the mill or the inn?")
+    assert not is_open("Which of the mill and the inn is older?")
+    assert not is_open("Of Lindal and Farrow, which is the older?")
+    assert is_open("Which of the millers sold the mill and the inn?")
+
+
+def test_a_question_of_yes_or_no_that_asks_to_be_told_is_open() -> None:
+    assert is_open("Can you tell me who built the mill?")
+    assert is_open("Did Marsh build the mill, and when?")
 
 
 @pytest.mark.parametrize(
