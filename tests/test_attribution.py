@@ -296,3 +296,31 @@ def test_a_word_of_the_question_in_another_form_tells_nothing_new() -> None:
     asked = "In which Icelandic town did the millers meet?"
     assert not replies(asked, ["The millers met in Iceland."])
     assert replies(asked, ["The millers met in Akureyri."])
+
+
+@pytest.mark.parametrize(
+    ("sentence", "source"),
+    [
+        ("The density of dry air is 1225 kg per cubic metre.", "The density of dry air is 1.225 kg per cubic metre."),
+        ("The lowest temperature was 40 degrees.", "The lowest measured temperature was \u221240 degrees."),
+        ("The wheel measured 21 metres.", "The wheel measured 2½ metres."),
+        ("The tank held 106 bees.", "The tank at Lindal held 10⁶ bees."),
+    ],
+)
+def test_the_same_figures_with_another_sign_are_another_number(sentence: str, source: str) -> None:
+    assert match(sentence, passage(source)).support not in ("quoted", "supported")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "source"),
+    [
+        ("The wheel measured 2.5 metres.", "The wheel measured 2½ metres."),
+        ("The mill was built in 1887.", "The mill was built in 1887¹ by Edna Marsh."),
+        ("The park covers 12 square kilometres.", "The park covers 12 km²."),
+        ("El parque mide 12 kilómetros cuadrados.", "El parque mide 12 km²."),
+        ("The lowest temperature was minus 40 degrees.", "The lowest measured temperature was \u221240 degrees."),
+        ("El pueblo tiene 1225 habitantes.", "El pueblo tiene 1.225 habitantes desde hace mucho."),
+    ],
+)
+def test_the_same_number_in_other_signs_supports_it(sentence: str, source: str) -> None:
+    assert match(sentence, passage(source)).support == "supported"
