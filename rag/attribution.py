@@ -42,7 +42,11 @@ class Match:
 
 
 ROUGHLY = frozenset(
-    "1 single sole once twice no dozen dozens hundreds thousands millions pair couple docena docenas cientos miles millones par".split()
+    "0 1 single sole once twice no dozen dozens hundreds thousands millions pair couple docena docenas cientos miles millones par".split()
+)
+# "a third of", "la cuarta parte" as they are folded; "a third mill" is none.
+FRACTION = re.compile(
+    r"\b(?:an?|1|una?) (?:\d+th|quarter|tercio)(?= (?:of|del?|parte?|was|were|is|are|has|have|had|fue|es)\b|$)|\bla \d+th parte\b"
 )
 FIGURES = frozenset({"number", "year", "date", "day"})
 # Words, figures, and the signs that make them others.
@@ -321,8 +325,12 @@ def replies(question: str, sentences: Sequence[str]) -> bool:
     known = [found_in(claim, asked) for claim in said]
     new = [t for claim, old in zip(said, known, strict=True) for t in _untold(claim, old, asks_for_name(question))]
     if asks_for_number(question):
+        shares = set(FRACTION.findall(" ".join(asked.words)))
         return any(t.kind in FIGURES for t in new) or any(
-            claim.quantities - asked.quantities or ROUGHLY & set(claim.words) - set(asked.words) for claim in said
+            claim.quantities - asked.quantities
+            or ROUGHLY & set(claim.words) - set(asked.words)
+            or set(FRACTION.findall(" ".join(claim.words))) - shares
+            for claim in said
         )
     return bool(new) or not is_open(question)
 

@@ -1,7 +1,8 @@
 """Text brought to one form, so that two ways of writing the same thing compare equal.
 
 Folded are case, accents, typographic marks, possessive endings, numbers in figures and in English or Spanish words,
-percentages, amounts of dollars, and dates.
+percentages, amounts of dollars, and dates. Kept are the signs that make another number of the same figures: the minus of
+-40, the point of 1.225, the half of 2½.
 """
 
 import re
@@ -65,37 +66,81 @@ _SHORT_MONTHS = {month[:3]: month for month in _MONTH_NAMES} | {"sept": "septemb
 _SHORT_MESES = {"ene": "january", "abr": "april", "ago": "august", "dic": "december"}
 _DOLLARS = {"dollar", "dollars", "dolar", "dolares", "usd"}
 
-_TOKEN = re.compile(r"\d+(?:[.,]\d+)*[^\W\d_]*|\w+|\$")
+_MINUS = "\u2212"  # before a figure; every other dash only joins or parts words
+_SIGN = re.compile(r"(?<![^\s(\[])(?<!\d )-(?=\d)")
+_SUPERSCRIPT = r"[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]"
+_AREA = re.compile(rf"(?<![^\W\d_])([kcdm]?m|ft|mi|yd|in)([\u00b2\u00b3])(?!{_SUPERSCRIPT})")
+_RAISED = re.compile(rf"([\u207a\u207b]?)({_SUPERSCRIPT}+)")
+_FRACTION = re.compile(r"(?<![^\W\d_])(?:(?<![\d.,])(\d+) ?)?([\u00bc-\u00be\u2150-\u215e\u2189])")
+# What tells the two languages from each other where a point is read.
+_SPANISH = frozenset("el la los las de del que en un una y e se con por para es son era fue tiene mide costo".split())
+_ENGLISH = frozenset("the of and to is are was were has had have with that by at from it its which for an".split())
+_LONE_POINT = re.compile(r"(?<![\d.,])[1-9]\d{0,2}\.(?!000)\d{3}(?![.,]?\d)")
+
+_TOKEN = re.compile(r"\u2212|\d+(?:[.,]\d+)*[^\W\d_]*|\w+|\$")
 _NUMBER = re.compile(r"(\d+(?:[.,]\d+)*)([^\W\d_]*)")
 _ISO_DATE = re.compile(r"\b(\d{4})-(\d{1,2})-(\d{1,2})\b")
 
 
-def fold(text: str) -> str:
-    """The folded words of the text, one space between them: "3 Dec. 1911" becomes "3 december 1911"."""
-    tokens = _TOKEN.findall(_plain(text))
-    return " ".join(_fold_dates(_fold_money(_fold_numbers(tokens))))
+def fold(text: str, spanish: bool | None = None) -> str:
+    """The folded words of the text, one space between them: "3 Dec. 1911" becomes "3 december 1911".
+
+    `spanish`: whether "1.225" is the thousand of a Spanish text or the decimal of an English one. None: as the words of the
+    text tell, and a thousand where they do not.
+    """
+    plain = _plain(text)
+    if not (_reads_spanish(plain) if spanish is None else spanish):
+        plain = _LONE_POINT.sub(r"\g<0>0", plain)  # four digits behind a point part no thousands
+    return " ".join(_fold_dates(_fold_money(_fold_numbers(_TOKEN.findall(plain)))))
 
 
 def contains(folded_text: str, phrase: str) -> bool:
-    """Whether the phrase stands in a text that is already folded, as whole words."""
-    folded = fold(phrase)
-    return bool(folded) and f" {folded} " in f" {folded_text} "
+    """Whether the phrase stands in a text that is already folded, as whole words.
+
+    A phrase is often too short to tell its language: its points may be read either way.
+    """
+    readings = {fold(phrase), fold(phrase, spanish=False)}
+    return any(folded and f" {folded} " in f" {folded_text} " for folded in readings)
+
+
+def _reads_spanish(plain: str) -> bool:
+    said = re.findall(r"[^\W\d_]+", plain)
+    return sum(w in _SPANISH for w in said) >= sum(w in _ENGLISH for w in said)
 
 
 def _plain(text: str) -> str:
     """Lower case without accents; signs that mean a word are written as that word."""
     text = re.sub(r"(?<=\d)(?:[\u00a0\u2009\u202f](?=\d{3}\b)| (?=000\b))", "", text)
     text = re.sub(r"(?<=\d)\.?[ºª]", "th", text)
-    text = unicodedata.normalize("NFKD", text.casefold())
+    text = _RAISED.sub(_spell_raised, _AREA.sub(_spell_area, _FRACTION.sub(_spell_fraction, text.casefold())))
+    text = unicodedata.normalize("NFKD", text)
     text = "".join(char for char in text if not unicodedata.combining(char))
     text = re.sub(r"[\u2018\u2019\u02bc`\u00b4]", "'", text)
-    text = re.sub(r"[\u2010-\u2015\u2212]", "-", text)
+    text = _SIGN.sub(_MINUS, text.replace(_MINUS, "-"))
+    text = re.sub(r"[\u2010-\u2015]", "-", text)
     text = re.sub(r"(?<=0)'s\b", "s", text)  # a decade: 1990's
     text = re.sub(r"(?<=\w)'s\b", "", text)
     text = re.sub(r"\b(?:[^\W\d_]\.){2,}", lambda match: match[0].replace(".", "") + " ", text)
     text = re.sub(r"%|\bper cent\b|\bpor cien(?:to)?\b", " percent ", text)
     text = re.sub(r"\busd?\s*\$|\busd(?=\s*\d)", " $ ", text)
     return _ISO_DATE.sub(_spell_date, text)
+
+
+def _spell_fraction(match: re.Match[str]) -> str:
+    """2½ as 2.5000: behind four digits nobody looks for thousands. A third is written 0.33, as people do."""
+    part = unicodedata.numeric(match[2])
+    return f"{int(match[1] or 0) + round(part, 2 if part * 8 % 1 else 3):.4f}"
+
+
+def _spell_area(match: re.Match[str]) -> str:
+    power = "square" if match[2] == "\u00b2" else "cubic"
+    return f" {power} {match[1]} "
+
+
+def _spell_raised(match: re.Match[str]) -> str:
+    """A power or the number of a footnote stands by itself: 10⁶ is not 106."""
+    sign = "minus " if match[1] == "\u207b" else ""
+    return f" {sign}{unicodedata.normalize('NFKD', match[2])} "
 
 
 def _spell_date(match: re.Match[str]) -> str:
@@ -110,13 +155,16 @@ def _fold_numbers(tokens: Sequence[str]) -> list[str]:
         if ordinal := _ordinal(tokens, at):
             place, at = ordinal
             folded.append(f"{place}th")
+        elif negative := _negative(tokens, at):
+            value, at = negative
+            folded.append(_figures(value))
         elif number := _number(tokens, at):
             value, at = number
             folded.append(_figures(value))
         else:
             folded.append(_literal(tokens[at]))
             at += 1
-    return folded
+    return [word for word in folded if word != _MINUS]
 
 
 def _ordinal(tokens: Sequence[str], at: int) -> tuple[int, int] | None:
@@ -147,6 +195,21 @@ def _number(tokens: Sequence[str], at: int) -> tuple[Decimal, int] | None:
     if rest and _token(tokens, rest[1]) not in _SCALES and _token(tokens, at) not in {"a", "an", "un"}:
         return value + rest[0], rest[1]
     return value, at
+
+
+def _negative(tokens: Sequence[str], at: int) -> tuple[Decimal, int] | None:
+    """The number below zero that begins at this token: "−40", "minus forty", "menos 40 grados" (but "al menos 40")."""
+    if tokens[at] not in (_MINUS, "minus", "menos"):
+        return None
+    number = _number(tokens, at + 1)
+    if number is None or (at and tokens[at] == "minus" and _number(tokens, at - 1)):
+        return None
+    value, end = number
+    if tokens[at] == "menos" and (
+        _token(tokens, at - 1) in {"al", "lo", "o"} or not _token(tokens, end).startswith("grado")
+    ):
+        return None
+    return -value, end
 
 
 def _digits_block(tokens: Sequence[str], at: int) -> tuple[Decimal, int] | None:

@@ -12,7 +12,9 @@ CODE = r"e-[a-z2-7]{4}"
 MARK = re.compile(
     rf"\s*(?:\[\^?(?:\d{{1,3}}|doc ?\d{{1,3}}|{CODE})\^?(?:\s*[,;–-]\s*(?:\d{{1,3}}|doc ?\d{{1,3}}|{CODE}))*\]|【\d{{1,3}}[:†][^】\n]{{0,60}}】)"
 )
-MARK_BEGINS = re.compile(r"\s*\[[\^a-z\d\s,;–-]{0,40}\Z|\s*【\d{0,3}(?:[:†][^】\n]{0,60})?\Z|\s+\Z")  # what may yet become a mark
+MARK_BEGINS = re.compile(
+    r"\s*\[[\^a-z\d\s,;–-]{0,40}\Z|\s*【\d{0,3}(?:[:†][^】\n]{0,60})?\Z|\s+\Z"
+)  # what may yet become a mark
 
 
 def code_of(evidence: Evidence) -> str:

@@ -32,15 +32,58 @@ def _asks(text: str) -> bool:
 
 
 OPEN = re.compile(rf"\b(?:{ASKING})\b", re.IGNORECASE)
-CHOICE = re.compile(r"\b(?:or|o|u)\b", re.IGNORECASE)
-NUMBER = re.compile(
-    r"\bhow (?:many|old|tall)\b|\b(?:what|which) (?:number of|percent|percentage|proportion|fraction)\b|\bcuánt[oa]s\b|\bqué porcentaje\b",
+CLOSED = re.compile(
+    r"\W*(?:do|does|did|is|are|was|were|am|can|could|may|might|has|have|had|will|would|shall|should|must"
+    r"|es|son|era|eran|fue|fueron|será|serán|está|están|estaba|puede|pueden|podía|debe|deben|tiene|tienen|tenía|hay|ha|han)\b",
+    re.IGNORECASE,
+)
+# "Can you tell me who …?" wants to hear who.
+TOLD = re.compile(
+    r"(?:tell|say|says|know|known|state|stated|clear|clarify|explain|explained|mention|mentioned|show|describe|give|name"
+    r"|decir|decirme|decirnos|dice|dicen|dicho|sabe|saben|sabido|explicar|explicarme|mostrar|indicar|indicarme)",
+    re.IGNORECASE,
+)
+JOINED = re.compile(
+    rf"(?:\b(?:and|but|y|e|pero|if so,?|de ser así,?)|\?)\s+¿?(?:(?:{BEFORE_ASKING})\s+)?(?:{ASKING})\b", re.IGNORECASE
+)
+# Something named, with an article or a capital: "which of the members saw and heard it" offers no choice.
+NAME = r"[A-ZÀ-ÖØ-Þ][\w'’-]*"
+THING = rf"(?:(?i:the|el|la|los|las)\s+[\w'’-]+|{NAME})(?:\s+{NAME})*"
+THINGS = (
+    rf"(?:(?i:the|los|las)\s+(?i:two|three|dos|tres)\s+[\w'’-]+,?\s+)?{THING}(?:,\s+{THING})*,?\s+(?:and|y|e)\s+{THING}"
+)
+WHICH = r"(?i:which|who|cuál|quién)"
+CHOICE = re.compile(
+    rf"\b(?i:or|o|u)\b|\b{WHICH}\s+(?:of|between|de|entre)\s+{THINGS}"
+    rf"|^\W*(?i:of|between|de|entre)\s+{THINGS},?\s+¿?{WHICH}\s+(?:is|was|has|had|one|es|era|fue|tiene|tenía)\b"
+)
+HOW_MANY = re.compile(
+    r"how (?:many|old|tall)\b|(?:what|which) (?:number of|percent|percentage|proportion|fraction)\b|cuánt[oa]s\b|qué porcentaje\b",
+    re.IGNORECASE,
+)
+HEAD = re.compile(
+    rf"(?:,|^|¿|\b(?:and|but|y|e|pero|estimate of|number of)\s)\s*(?:(?:{BEFORE_ASKING})\s+)?(?={ASKING})",
     re.IGNORECASE,
 )
 
 
 def asks_for_number(question: str) -> bool:
-    return NUMBER.search(question) is not None
+    """Whether the word that a question turns on asks for a figure: not so in "Who decides how many there are?"."""
+    asking = OPEN.search(question)
+    if asking is None or _wants_yes_or_no(question):
+        return False
+    heads = [asking.start(), *(head.end() for head in HEAD.finditer(question))]
+    return any(HOW_MANY.match(question, at) for at in heads)
+
+
+def _wants_yes_or_no(question: str) -> bool:
+    """Whether it begins as a question of yes or no does, and no later word asks on its own ("… and when?")."""
+    asking = OPEN.search(question)
+    if CLOSED.match(question) is None:
+        return False
+    before = question[: asking.start()].split() if asking else []
+    told = any(TOLD.fullmatch(word) for word in before[1:])
+    return not told and JOINED.search(question) is None
 
 
 AnswerKind = Literal["time", "number", "name"]
@@ -76,19 +119,48 @@ def asks_for_name(question: str) -> bool:
 
 def is_open(question: str) -> bool:
     """Whether a question wants to hear what it does not say itself: neither yes or no, nor a choice of what it names."""
-    return OPEN.search(question) is not None and CHOICE.search(question) is None
+    return OPEN.search(question) is not None and not _wants_yes_or_no(question) and CHOICE.search(question) is None
 
 
 SOURCES = r"(?:documents?|articles?|files?|sources?|papers?|texts?|corpus|reports?)"
 FUENTES = r"(?:documentos?|artículos?|archivos?|fuentes?|textos?|informes?)"
+# What one can have many of without speaking of the documents is left out: "how many sources does the river have?".
+FILES = r"(?:documents|articles|files)"
+ARCHIVOS = r"(?:documentos|artículos|archivos)"
+THE_FILES = (
+    r"(?:(?:all\s+)?(?:the|these|those|my|your|our)\s+(?:documents|articles|files|sources|papers|texts)|the\s+corpus)"
+)
+LOS_ARCHIVOS = r"(?:los|las|estos|estas|mis|sus)\s+(?:documentos|artículos|archivos|fuentes|textos)"
+NAMES = r"(?:names|titles|dates|years|numbers|amounts|prices)"
+NOMBRES = r"(?:nombres|títulos|fechas|años|números|importes|precios)"
+PLEASE = r"^(?:please,?\s+)?(?:(?:can|could|would) you\s+(?:please\s+)?)?"
+POR_FAVOR = r"^¿?(?:por favor,?\s+)?(?:(?:puedes?|podrías?)\s+)?"
+SPEAK = (
+    r"(?:mention|name|cite|quote|describe|discuss|speak|talk about|tell of|refer to|deal with|are about"
+    r"|contain the (?:word|name|phrase|term))"
+)
+HABLAN = r"(?:mencionan|nombran|citan|describen|hablan|tratan|dicen|aluden|se refieren|contienen la (?:palabra|frase))"
+SPOKEN_OF = r"(?:mentioned|named|cited|quoted|listed|described|discussed|there|appear|occur)"
+MENTADOS = r"(?:se\s+)?(?:mencionan?|mencionad[oa]s|nombran?|nombrad[oa]s|citan?|citad[oa]s|describen?|aparecen?|hay)"
 ALL = re.compile(
-    r"^(?:please\s+)?(?:(?:can|could) you\s+)?(?:list|enumerate)\b"
-    r"|^(?:please\s+)?(?:name|give|show|tell me|what are|which are|who are)\s+(?:me\s+)?(?:all|every|each)\b"
-    r"|^how many\s+(?:of the\s+|different\s+|distinct\s+)*(?:documents|articles|files)\b"
+    rf"{PLEASE}(?:list|enumerate)\b"
+    rf"|{PLEASE}(?:name|give|show|tell me|what are|which are|who are)\s+(?:me\s+)?(?:all|every|each)\b"
+    rf"|{PLEASE}(?:give|show|make|write)\s+(?:me\s+)?a\s+(?:\w+\s+)?list\s+of\b"
+    rf"|{PLEASE}count\s+(?:all|every|each|how\s+many|the\s+(?:mentions|{FILES}|number))\b"
+    rf"|^what\s+(?:are|were)\s+the\s+(?:\w+\s+)?{NAMES}\s+of\s+(?:all|every|each)\b"
+    rf"|^(?:in\s+)?how many\s+(?:of the\s+|different\s+|distinct\s+)*{FILES}\b"
+    rf"|^how many\b.*\b{SPOKEN_OF}\s+(?:in|across|throughout)\s+{THE_FILES}\b"
+    rf"|^how many\b.*\bdo\s+{THE_FILES}\s+{SPEAK}\b"
+    rf"|^(?:which|what)\s+(?:of\s+the\s+)?(?:{FILES}|sources|papers|texts|reports)\s+{SPEAK}\b"
     rf"|\b(?:in|across|throughout)\s+(?:all|any)\s+(?:of\s+)?(?:the\s+|these\s+|my\s+)?{SOURCES}\b"
-    r"|^(?:por favor,?\s+)?(?:enumera|enumere|lista|liste)\b"
+    rf"|{POR_FAVOR}(?:enumera|enumere|enumerar|lista|liste|listar)\b"
     r"|^(?:nombra|nombre|menciona|di|dime|¿?cuáles son|¿?quiénes son)\s+(?:a\s+)?(?:todos|todas|cada)\b"
-    r"|^¿?cuántos\s+(?:documentos|artículos|archivos)\b"
+    rf"|{POR_FAVOR}(?:da|dame|deme|darme|haz|haga|hacer|hacerme|muestra|muéstrame)\s+una\s+lista\b"
+    rf"|{POR_FAVOR}(?:cuenta|cuente|contar)\s+(?:todos|todas|cuántos|cuántas|las\s+menciones|l[oa]s\s+{ARCHIVOS})\b"
+    rf"|^¿?cuáles\s+(?:son|eran|fueron)\s+l[oa]s\s+{NOMBRES}\s+de\s+(?:todos|todas|cada)\b"
+    rf"|^¿?(?:en\s+)?cuántos\s+{ARCHIVOS}\b"
+    rf"|^¿?cuánt[oa]s\b.*\b{MENTADOS}\s+en\s+{LOS_ARCHIVOS}\b"
+    rf"|^¿?(?:qué|cuáles\s+de\s+los)\s+(?:{ARCHIVOS}|fuentes|textos|informes)\s+{HABLAN}\b"
     rf"|\ben\s+(?:todos|todas)\s+(?:los|las|mis)\s+{FUENTES}\b",
     re.IGNORECASE,
 )

@@ -199,6 +199,19 @@ def test_a_text_that_agrees_or_speaks_of_something_else_denies_nothing(statement
         ("Who built the mill?", "The mill was built by Edna Marsh."),
         ("Is the inn open?", "The inn is open."),
         ("Is the inn or the mill older?", "The mill is older."),
+        ("Which of Lindal and Farrow is the older town?", "Farrow is the older town."),
+        ("¿Cuál de los dos pueblos, Lindal y Farrow, es más antiguo?", "Farrow es más antiguo que Lindal."),
+        ("Can I return the goods when they are damaged?", "You can return the goods when they are damaged."),
+        ("Do millers who work at night receive leave?", "Millers who work at night do not receive leave."),
+        ("Is the fee refunded to members who leave?", "The fee is not refunded to members who leave."),
+        ("Who decides how many members the board has?", "The millers decide how many members the board has."),
+        ("What fraction of the rye was lost?", "A third of the rye was lost."),
+        ("What fraction of the rye was lost?", "A quarter of the rye was lost."),
+        ("What fraction of the rye was lost?", "A fifth was lost."),
+        ("¿Qué porcentaje del centeno se perdió?", "Se perdió un tercio del centeno."),
+        ("¿Qué porcentaje del centeno se perdió?", "Se perdió la cuarta parte del centeno."),
+        ("How many errors were found?", "Zero errors were found."),
+        ("¿Cuántos errores se hallaron?", "Se hallaron cero errores."),
     ],
 )
 def test_a_sentence_replies_with_what_the_question_does_not_say(question: str, sentence: str) -> None:
@@ -210,7 +223,16 @@ def test_a_sentence_replies_with_what_the_question_does_not_say(question: str, s
     [
         ("How many rooms does the inn at Lindal have?", "The inn at Lindal has rooms with a stove."),
         ("How many of the 40 hens were sold?", "The 40 hens were sold."),
+        ("How many mills were sold?", "A third mill was sold to Rell."),
+        ("In how many towns did it rain?", "It rained in towns of the north."),
+        ("When the mill burnt, how many rooms were lost?", "The rooms were lost in flames when the mill burnt."),
+        ("Can you tell me how many rooms the inn has?", "The inn has rooms with a stove."),
         ("Who built the mill at Lindal?", "The mill at Lindal was built."),
+        ("Can you tell me who built the mill?", "The mill was built."),
+        ("Is it known who built the mill?", "The mill was built."),
+        ("Did Marsh build the mill and when?", "Marsh built the mill."),
+        ("Which of the mills burnt and why?", "The mills burnt."),
+        ("¿Puede decirme quién construyó el molino?", "El molino se construyó."),
     ],
 )
 def test_a_sentence_that_says_the_question_again_is_no_reply(question: str, sentence: str) -> None:
@@ -326,3 +348,31 @@ def test_what_holds_of_another_year_denies_nothing() -> None:
 )
 def test_a_translation_says_the_same_where_its_figures_do(translation: str, same: bool) -> None:
     assert says_the_same(translation, "The mill was built in 1887 and cost 4,200 crowns.") is same
+
+
+@pytest.mark.parametrize(
+    ("sentence", "source"),
+    [
+        ("The density of dry air is 1225 kg per cubic metre.", "The density of dry air is 1.225 kg per cubic metre."),
+        ("The lowest temperature was 40 degrees.", "The lowest measured temperature was \u221240 degrees."),
+        ("The wheel measured 21 metres.", "The wheel measured 2½ metres."),
+        ("The tank held 106 bees.", "The tank at Lindal held 10⁶ bees."),
+    ],
+)
+def test_the_same_figures_with_another_sign_are_another_number(sentence: str, source: str) -> None:
+    assert match(sentence, passage(source)).support not in ("quoted", "supported")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "source"),
+    [
+        ("The wheel measured 2.5 metres.", "The wheel measured 2½ metres."),
+        ("The mill was built in 1887.", "The mill was built in 1887¹ by Edna Marsh."),
+        ("The park covers 12 square kilometres.", "The park covers 12 km²."),
+        ("El parque mide 12 kilómetros cuadrados.", "El parque mide 12 km²."),
+        ("The lowest temperature was minus 40 degrees.", "The lowest measured temperature was \u221240 degrees."),
+        ("El pueblo tiene 1225 habitantes.", "El pueblo tiene 1.225 habitantes desde hace mucho."),
+    ],
+)
+def test_the_same_number_in_other_signs_supports_it(sentence: str, source: str) -> None:
+    assert match(sentence, passage(source)).support == "supported"

@@ -68,6 +68,65 @@ def test_two_ways_of_writing_a_number_are_the_same(one: str, other: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("written", "folded"),
+    [
+        ("\u221240 degrees", "-40 degrees"),
+        ("from -5 to \u221210", "from -5 to -10"),
+        ("minus forty degrees", "-40 degrees"),
+        ("menos 40 grados", "-40 grados"),
+        ("(-5)", "-5"),
+        ("al menos 40 grados", "al menos 40 grados"),
+        ("five minus 3", "5 minus 3"),
+        ("pages 3-5", "pages 3 5"),
+        ("pages 3 -5", "pages 3 5"),
+        ("1990-1995", "1990 1995"),
+        ("COVID-19", "covid 19"),
+        ("- 3 apples", "3 apples"),
+        ("Lindal \u20131887\u2013", "lindal 1887"),
+    ],
+)
+def test_a_minus_before_a_figure_stays_and_other_dashes_do_not(written: str, folded: str) -> None:
+    assert fold(written) == folded
+
+
+@pytest.mark.parametrize(
+    ("written", "folded"),
+    [
+        ("2½ metres", "2.5 metres"),
+        ("2 ½ metres", "2.5 metres"),
+        ("2⅛", "2.125"),
+        ("½ cup", "0.5 cup"),
+        ("⅔", "0.67"),
+        ("2½ million", "2500000"),
+        ("1887¹ by", "1887 1 by"),
+        ("10⁶ cells", "10 6 cells"),
+        ("10⁻⁶", "10 minus 6"),
+        ("12 km²", "12 square km"),
+        ("50m²", "50 square m"),
+        ("3 cm³", "3 cubic cm"),
+        ("CO₂", "co2"),
+    ],
+)
+def test_fractions_and_raised_figures_do_not_run_into_the_number_before_them(written: str, folded: str) -> None:
+    assert fold(written) == folded
+
+
+def test_a_lone_point_before_three_figures_is_read_in_the_language_of_the_text() -> None:
+    assert fold("It is 1.225 kg") == "it is 1.225 kg"
+    assert fold("El molino tiene 1.225 kg") == "el molino tiene 1225 kg"
+    assert fold("1.225 kg") == "1225 kg"
+    assert fold("1.225 kg", spanish=False) == "1.225 kg"
+    assert fold("It is 1.225 kg", spanish=True) == "it is 1225 kg"
+    assert fold("It has 150.000 of the 2.700.000") == "it has 150000 of the 2700000"
+
+
+def test_a_short_phrase_is_found_however_its_point_is_read() -> None:
+    assert contains(fold("It is 1.225 kg"), "1.225 kg")
+    assert contains(fold("El molino tiene 1.225 kg"), "1.225 kg")
+    assert not contains(fold("It is 1.225 kg"), "1,225 kg")
+
+
+@pytest.mark.parametrize(
     "written",
     [
         "December 3, 2011",
