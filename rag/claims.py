@@ -159,6 +159,7 @@ NEGATIONS = frozenset(
     "not no never neither nor none nobody nothing nowhere cannot unless hardly unable nunca jamas ni ningun ninguna"
     " ninguno nadie nada tampoco".split()
 )
+NO = frozenset("no ningun ninguna".split())
 # Verbs that deny what they govern. Their opposites are among OPPOSITES.
 DENIALS = frozenset("fail lack refuse deny absent avoid prevent unlikely impossible".split())
 
@@ -224,7 +225,9 @@ NOTHING_CLAIMED = re.compile(
 )
 
 CAPITALISED = rf"(?<![\w'’]){CAPITAL}(?:[\w'’.-]*\w)?"
-LETTER = re.compile(r"(?<=[^\W\d_] )[A-HJ-Z](?![\w.'’])")  # team B
+LETTER = re.compile(r"(?<=[^\W\d_] )[B-HJ-Z](?![\w.'’])")  # team B
+A_OR_I = re.compile(r"(?<=[^\W\d_] )[AI](?![\w'’-])")  # hepatitis A, Elizabeth I
+COUNTED_NAME = re.compile(rf"{CAPITALISED} (?:One|Uno|Una)\b")  # Formula One
 NAME = re.compile(rf"{CAPITALISED}(?:[ -]{CAPITALISED})*")
 CLAUSE = re.compile(
     r"[;:()\[\]—–?!]|(?<!\b[A-Z])(?<!\b(?:Mr|Ms|Dr|St|Sr|Jr))(?<!\bMrs)(?<!\bProf)\.(?=\s)|,(?=\s)|\s-\s|"
@@ -252,7 +255,7 @@ YEARS = dict.fromkeys("decade decades decada decadas".split(), 10) | dict.fromke
 )
 SIGLO = re.compile(r"\b[Ss]iglos? ([IVX]+)\b")
 CLASS = re.compile(
-    r"\b((?i:class|type|phase|stage|level|grade|category|group|part|chapter|volume|clase|tipo|fase)) ([IVX]+)\b"
+    r"\b((?i:class|type|phase|stage|level|grade|category|group|part|chapter|volume|clase|tipo|fase)|War|Guerra) ([IVX]+)\b"
 )
 ROMAN = {"I": 1, "V": 5, "X": 10}
 ACCORDING = re.compile(r"(^(?:according to|según)\b[^,;:]*),", re.IGNORECASE)
@@ -264,6 +267,8 @@ ASIDE = frozenset(
     "in on at with over under after before during into through off near around across along about since en".split()
 )
 BY = frozenset("by por".split())
+ONE = frozenset("1 un una".split())
+ARTICLES = frozenset("a an single sole lone another each every cada solo sola".split())
 PREPOSITIONS = frozenset(
     "in on at to from for with of over under after before during into through off near around across along about against since"
     " until en a de con para desde hasta sobre tras ante bajo durante hacia".split()
@@ -323,7 +328,20 @@ def read(text: str) -> Claim:
     text = HUNDREDS.sub(lambda m: f"{int(m[1]) + 1}th century", text)
     text = CLASS.sub(lambda m: f"{m[1]} {_roman(m[2])}", text)
     text = SIGLO.sub(lambda m: f"{_roman(m[1])}th century", text)
+    text = A_OR_I.sub(lambda m: f"{m[0]}_" if _is_letter(m) else m[0], text)  # apart from the words "a" and "i"
     return _Reader(text).claim()
+
+
+def _is_letter(found: re.Match[str]) -> bool:
+    """Whether an A is no article or initial, and an I is part of a name and nobody who speaks."""
+    before, after = found.string[: found.start()].split()[-1], found.string[found.end() :]
+    following = words(after)[:1]
+    if after.startswith(".") and following and following[0] not in STOP_WORDS | SPANISH_STOP_WORDS:
+        return False
+    if found[0] == "A":
+        return not (before[0].isupper() and after.lstrip()[:1].isupper())
+    [word] = words(before)[-1:] or [""]
+    return before[0].isupper() and word not in STOP_WORDS and not _is_common(word) and not _date_word(word)
 
 
 def _in_years(folded: Sequence[str]) -> list[str]:
@@ -446,6 +464,7 @@ class _Reader:
         plainly = NO_DENIAL.sub(" ", " ".join(folded)).split()
         denied = sum(w in NEGATIONS for w in plainly) + plainly.count("t")  # the end of "didn't"
         denied -= 1 if "neither" in plainly and "nor" in plainly else 0
+        denied += sum(_counts_none(folded, place) for place, word in enumerate(folded) if word == "0")
         return (min(denied, 1) if self.spanish else denied) + sum(
             stem(IRREGULAR.get(w, w)) in _DENIALS for w in plainly
         )
@@ -484,7 +503,7 @@ class _Reader:
             at = offset + place
             after = folded[place + 1] if place + 1 < len(folded) else ""
             if re.fullmatch(r"\d[\d.,]*", word):
-                if word in ("0", "1") and not re.search(rf"(?<!\d){word}(?!\d)", self.text):
+                if word == "1" and not (re.search(r"(?<!\d)1(?!\d)", self.text) or COUNTED_NAME.search(self.text)):
                     continue  # "one" as a pronoun
                 if after in MONTHS:
                     yield Token(f"{word}th", "day", word, at, clause)
@@ -517,6 +536,14 @@ class _Reader:
             if word not in ("de", "of", "square", "cubic", "us"):
                 break
         return ""
+
+
+def _counts_none(folded: Sequence[str], place: int) -> bool:
+    """Whether the zero at `place` stands for "no": zero errors, but not 3-0, 0 degrees or a zero hours contract."""
+    before, after = "".join(folded[place - 1 : place]), "".join(folded[place + 1 : place + 2])
+    if before.isdecimal() or before in DETERMINERS or key_of(after) in _UNIT_KEYS:
+        return False
+    return IRREGULAR.get(after, after) != after or (after.endswith("s") and after not in STOP_WORDS)
 
 
 def _is_bare(tokens: Sequence[Token]) -> bool:
@@ -564,9 +591,17 @@ def found_in(said: Claim, held: Claim) -> dict[int, tuple[Token, ...]]:
         same = by_key.get(token.key) or by_key.get(_other_order(token), [])
         if not same and token.kind in ("word", "name"):
             same = [t for t in by_prefix.get(_cognate_form(token.word)[:PREFIX], ()) if _cognate(token, t)]
+        if not same and token.key == "0":
+            same = _none_of_it(said, token, held)
         if same:
             found[i] = tuple(same)
     return found
+
+
+def _none_of_it(said: Claim, zero: Token, held: Claim) -> list[Token]:
+    """No errors are zero errors."""
+    counted = {t.key for t in said.tokens if t.at == zero.at + 1}
+    return [t for t in held.tokens if t.key in counted and NO & set(held.words[max(0, t.at - 1) : t.at])]
 
 
 def _cognate(a: Token, b: Token) -> bool:
@@ -613,7 +648,7 @@ def contradictions(said: Claim, held: Sequence[Claim]) -> frozenset[Conflict]:
         conflicts.add("quantity")
     if _fact_of_another(said, held, matched):
         conflicts.add("place of a fact")
-    if _other_ordinal(said, held, matched):
+    if _other_ordinal(said, held, matched) or _one_of_several(said, held, matched):
         conflicts.add("fact")
     return frozenset(conflicts)
 
@@ -694,6 +729,33 @@ def _other_ordinal(said: Claim, held: Sequence[Claim], matched: Sequence[Found])
         for h in held
         for o in h.tokens
     )
+
+
+def _one_of_several(said: Claim, held: Sequence[Claim], matched: Sequence[Found]) -> bool:
+    """Whether the texts have several of what the sentence has one of, and nowhere one."""
+    if said.quantities & {"at least", "more"} or any("1" in h.words for h in held):
+        return False
+    for i, thing in enumerate(said.tokens):
+        if thing.kind != "word" or not _has_one(said, thing):
+            continue
+        places = [(h, t) for h, m in zip(held, matched, strict=True) for t in m.get(i, ())]
+        counts = {key for h, t in places for key in _counts(h, t)}
+        if counts and counts.isdisjoint(said.keys) and not any(_has_one(h, t, ONE | ARTICLES) for h, t in places):
+            return True
+    return False
+
+
+def _has_one(claim: Claim, thing: Token, one: Set[str] = ONE) -> bool:
+    """Whether "one" stands before a thing or its adjective. Whoever is "un alcalde" need not be the only one."""
+    at = next((at for at in range(max(0, thing.at - 2), thing.at) if claim.words[at] in one), None)
+    if at is None or (claim.words[at] in ("un", "una") and PASSIVE & set(claim.words[max(0, at - 1) : at])):
+        return False
+    return not PREPOSITIONS & set(claim.words[at + 1 : thing.at])
+
+
+def _counts(claim: Claim, thing: Token) -> Iterator[str]:
+    """The numbers before a thing or its adjective."""
+    return (t.key for t in claim.tokens if t.kind == "number" and t.key != "0" and 0 < thing.at - t.at <= 2)
 
 
 def _other_quantity(said: Claim, held: Sequence[Claim]) -> bool:
