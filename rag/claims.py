@@ -26,6 +26,12 @@ READ = 20_000  # texts kept as read: the evidence of one sentence is that of the
 PREFIX = 5  # letters: constitution and constitución meet
 DOUBLED = re.compile(r"([bdgmnprt])\1$")  # admitted, admit
 REST = 5  # letters that may follow a common prefix
+ROOT_REST = 2  # and what of two roots
+VOWELS = "aeiouy"
+GIVES, TAKES = re.compile(r"[eo]rs?$"), re.compile(r"ees?$")
+PEOPLE = frozenset("an ans ian ians ean eans ese ish ic n ns".split())
+SMALL_PEOPLE = frozenset("ano ana anos anas".split())  # mexicano; with a capital it is a place: Indiana
+GIVEN = frozenset("adrian christian damian fabian julian lilian marian sebastian vivian".split())  # no people's names
 
 
 def _members(text: str) -> dict[str, str]:
@@ -50,6 +56,16 @@ SPANISH_ENDINGS = (
     " aran eran iran ian ia io ar er ir an en os as es o a e s".split()
 )
 
+# Behind these, words of one root still differ by two letters at most: produce production, describe description.
+ENDINGS = (
+    "ifications ification ifically ifiable ifying ability ibility ization isation ational ations ation ption ptions itions"
+    " ition utions ution ssions ssion sions sion tions tion ions ion ments mental ment fully ful lessness less iness ness"
+    " encies ences ency ence ancies ances ancy ance ities ity ively ive ives ably able ible ibly ially ials ial ically ical"
+    " ics ic ously ous ual uals ally als al ants ant ents ently ent ators ator atory ates ated ating ate aries arily ary"
+    " eries ery ories ory ors or ers er ists istic ist tists tist tific isms ism ized ised ize izes izing ise ises ising"
+    " sis ses ze zes zing st sts ship ships hood dom age ages ee ees est ier iest ily ly ing ings ies ied ed es ce ts"
+    " ison isons se ses sive ential entials tial tially cing if ility le t ts s e y i a o".split()
+)
 IRREGULAR = _members(
     "be been|beat beaten|become became|begin began begun|bite bit bitten|blow blew blown|break broke broken|bring brought|"
     "build built|burn burnt|buy bought|catch caught|choose chose chosen|come came|cost costs|cut cuts|deal dealt|"
@@ -397,9 +413,26 @@ def _cognate_form(word: str) -> str:
 
 
 @lru_cache(maxsize=READ)
-def _country(name: str) -> str:
-    """What a place and its people share: keny of Kenya and Kenyan, iceland of Iceland and Icelandic."""
-    return re.sub(r"(?:[aeiouy]+|i?ans?|eans?|ese|ish|ic|an[oa]s?)$", "", name)
+def _roots(form: str, spanish: bool) -> frozenset[str]:
+    """What may be left of a word without its ending."""
+    endings = _ENDINGS[spanish]
+    return frozenset(form[: -len(e)] for e in endings if form.endswith(e) and len(form) - len(e) >= PREFIX - 1) | {form}
+
+
+@lru_cache(maxsize=READ)
+def _people_of(name: str, small: bool) -> frozenset[str]:
+    """What the name of a people may be that of, without the vowels at its end: keny of Kenyan, iceland of Icelandic."""
+    if name in GIVEN:
+        return frozenset()
+    endings = PEOPLE | SMALL_PEOPLE if small else PEOPLE
+    return frozenset(name[: -len(e)] for e in endings if name.endswith(e) and len(name) - len(e) >= 3)
+
+
+def _place(name: str) -> str:
+    return name.rstrip(VOWELS)
+
+
+_ENDINGS = tuple(frozenset(map(_cognate_form, endings)) - {""} for endings in (ENDINGS, SPANISH_ENDINGS))
 
 
 def _singular(word: str) -> str:
@@ -590,7 +623,11 @@ def found_in(said: Claim, held: Claim) -> dict[int, tuple[Token, ...]]:
     for i, token in enumerate(said.tokens):
         same = by_key.get(token.key) or by_key.get(_other_order(token), [])
         if not same and token.kind in ("word", "name"):
-            same = [t for t in by_prefix.get(_cognate_form(token.word)[:PREFIX], ()) if _cognate(token, t)]
+            same = [
+                t
+                for t in by_prefix.get(_cognate_form(token.word)[:PREFIX], ())
+                if _cognate(token, t, said.spanish != held.spanish, said.spanish)
+            ]
         if not same and token.key == "0":
             same = _none_of_it(said, token, held)
         if same:
@@ -604,17 +641,47 @@ def _none_of_it(said: Claim, zero: Token, held: Claim) -> list[Token]:
     return [t for t in held.tokens if t.key in counted and NO & set(held.words[max(0, t.at - 1) : t.at])]
 
 
-def _cognate(a: Token, b: Token) -> bool:
+def _cognate(a: Token, b: Token, abroad: bool = True, spanish: bool = False) -> bool:
+    """Whether two words are forms of one. `abroad`: of two languages, which may end it in any way; else of one, `spanish`."""
     one, other = _cognate_form(a.word), _cognate_form(b.word)
     if min(len(one), len(other)) < PREFIX or a.key in _UNIT_KEYS or b.key in _UNIT_KEYS:
         return False
+    if "name" in (a.kind, b.kind):
+        return _same_name(a, b, abroad)
     shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
     rest = max(len(one), len(other)) - shared
-    if "name" in (a.kind, b.kind) and _country(a.word) == _country(b.word):
+    if shared < max(PREFIX, rest) or rest > REST or _gives_and_takes(a.word, b.word):
+        return False
+    if abroad or shared == min(len(one), len(other)):
         return True
-    if "name" in (a.kind, b.kind):  # Iceland and Icelandic, but not Andersen and Anderson
-        return shared == min(len(one), len(other)) and rest <= REST
-    return shared >= max(PREFIX, rest) and rest <= REST
+    return any(_begins(x, y) for x in _roots(one, spanish) for y in _roots(other, spanish))
+
+
+def _begins(one: str, other: str) -> bool:
+    short, long = sorted((one, other), key=len)
+    return long.startswith(short) and len(long) - len(short) <= ROOT_REST
+
+
+def _gives_and_takes(one: str, other: str) -> bool:
+    """The employer is not the employee."""
+    return any(GIVES.search(x) and TAKES.search(y) for x, y in ((one, other), (other, one)))
+
+
+def _same_name(a: Token, b: Token, abroad: bool) -> bool:
+    """Whether one is a place and the other its people, or one a common word with a capital: not Andersen and Anderson.
+
+    Two names that only begin alike are two: Niger and Nigeria, Martin and Martinez. Italy and Italia are two languages.
+    """
+    if stem(a.word) == stem(b.word) or _of_its_people(a, b) or _of_its_people(b, a):
+        return True
+    if abroad and _place(a.word) == _place(b.word) and a.word[-1] in VOWELS and b.word[-1] in VOWELS:
+        return True
+    short, long = sorted((_cognate_form(a.word), _cognate_form(b.word)), key=len)
+    return a.kind != b.kind and long.startswith(short) and len(long) - len(short) <= REST
+
+
+def _of_its_people(place: Token, people: Token) -> bool:
+    return not _people_of(people.word, people.kind == "word").isdisjoint((place.word, _place(place.word)))
 
 
 def is_thing(claim: Claim, token: Token) -> bool:
@@ -649,6 +716,8 @@ def contradictions(said: Claim, held: Sequence[Claim]) -> frozenset[Conflict]:
     if _fact_of_another(said, held, matched):
         conflicts.add("place of a fact")
     if _other_ordinal(said, held, matched) or _one_of_several(said, held, matched):
+        conflicts.add("fact")
+    if any(_looks_alike(said, h, m) for h, m in zip(held, matched, strict=True)):
         conflicts.add("fact")
     return frozenset(conflicts)
 
@@ -729,6 +798,29 @@ def _other_ordinal(said: Claim, held: Sequence[Claim], matched: Sequence[Found])
         for h in held
         for o in h.tokens
     )
+
+
+def _looks_alike(said: Claim, held: Claim, found: Found) -> bool:
+    """Whether a word stands between the same two others as one of the text that only begins like it: antibiotic, antibody."""
+    if said.spanish != held.spanish:
+        return False
+    told = {t.at for there in found.values() for t in there}
+    around = list(zip([None, *held.tokens], held.tokens, [*held.tokens[1:], None], strict=False))
+    last = len(said.tokens) - 1
+    for i, token in enumerate(said.tokens):
+        if token.kind != "word" or i in found or not last:
+            continue
+        for before, other, after in around:
+            if other.kind == "word" and other.at not in told and _begin_alike(token, other):
+                same_before = before in found.get(i - 1, ()) if i else before is None
+                same_after = after in found.get(i + 1, ()) if i < last else after is None
+                if same_before and same_after:
+                    return True
+    return False
+
+
+def _begin_alike(a: Token, b: Token) -> bool:
+    return _cognate_form(a.word)[:PREFIX] == _cognate_form(b.word)[:PREFIX]
 
 
 def _one_of_several(said: Claim, held: Sequence[Claim], matched: Sequence[Found]) -> bool:

@@ -108,3 +108,44 @@ def test_a_sentence_that_knows_nothing_or_is_polite_claims_nothing(sentence: str
 )
 def test_a_denial_is_a_claim(sentence: str) -> None:
     assert not claims_nothing(sentence)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "held", "missed"),
+    [
+        ("The employer paid.", "The employee paid.", ["employer"]),
+        ("The licensors left.", "The licensee left.", ["licensors"]),
+        ("Nigeria won.", "Niger won.", ["nigeria"]),
+        ("Carlos Martinez left.", "Carlos Martin left.", ["martinez"]),
+        ("Robert Johnson won.", "Robert Johns won.", ["johnson"]),
+        ("The Roman mill.", "The mill in Romania.", ["roman"]),
+        ("Julian left.", "Julia left.", ["julian"]),
+        ("The contract was signed.", "The control was signed.", ["contract"]),
+        ("The company left.", "The comparison left.", ["company"]),
+    ],
+)
+def test_words_and_names_that_only_begin_alike_are_two(sentence: str, held: str, missed: list[str]) -> None:
+    assert missing(sentence, held) == missed
+
+
+@pytest.mark.parametrize(
+    ("sentence", "held"),
+    [
+        ("The ships of Italy left.", "Italian ships left."),
+        ("The ships of Japan left.", "Japanese ships left."),
+        ("Los barcos de Italia.", "The boats of Italy."),
+        ("Los barcos mexicanos.", "Los barcos de Mexico."),
+        ("They described the production.", "Their description of what was produced."),
+        ("It is available and possible.", "The availability and possibility."),
+        ("The Parliamentary rules.", "The rules of the parliament."),
+        ("The retired teacher.", "A retiree, a teacher."),
+    ],
+)
+def test_a_people_is_of_its_place_and_a_deed_of_its_verb(sentence: str, held: str) -> None:
+    assert missing(sentence, held) == []
+
+
+def test_a_word_that_begins_like_another_in_its_place_is_another() -> None:
+    told = "The patients received antibodies for ten days."
+    assert "fact" in against("The patients received antibiotics for ten days.", told)
+    assert not against("For ten days the patients received what was bought.", told)
