@@ -240,6 +240,10 @@ NOTHING_CLAIMED = re.compile(
     r"i hope)\b)"
 )
 
+YES = "yes|correct|right|indeed|true|sí|correcto|cierto|efectivamente"
+# What only says yes to the question, before a statement.
+AFFIRMED = re.compile(rf"^[\W_]*(?:(?:{YES})\b[*_]*\s*[,.:;!][\W_]*)+(?=\w)", re.IGNORECASE)
+
 CAPITALISED = rf"(?<![\w'’]){CAPITAL}(?:[\w'’.-]*\w)?"
 LETTER = re.compile(r"(?<=[^\W\d_] )[B-HJ-Z](?![\w.'’])")  # team B
 A_OR_I = re.compile(r"(?<=[^\W\d_] )[AI](?![\w'’-])")  # hepatitis A, Elizabeth I
@@ -373,6 +377,11 @@ def _roman(numeral: str) -> int:
     """Up to XXXIX; a smaller one before a greater is taken off."""
     values = [ROMAN[letter] for letter in numeral]
     return sum(-v if v < max(values[i:]) else v for i, v in enumerate(values))
+
+
+def without_yes(sentence: str) -> str:
+    """The statement behind "yes," or "correct:", which needs no proof of its own. A mere "yes." stays."""
+    return AFFIRMED.sub("", sentence)
 
 
 def claims_nothing(sentence: str) -> bool:
@@ -521,9 +530,10 @@ class _Reader:
     def _names(self) -> dict[str, int]:
         """The folded words of the names, each with the number of its name."""
         names: dict[str, int] = {}
-        for number, found in enumerate(NAME.finditer(self.text)):
+        yes = len(self.text) - len(without_yes(self.text))
+        for number, found in enumerate(NAME.finditer(self.text, yes)):
             run = [w for w in words(found.group()) if w not in STOP_WORDS and w not in self.stop]
-            opens = found.start() == 0 or self.text[: found.start()].rstrip()[-1:] in ".!?:"
+            opens = found.start() <= yes or self.text[: found.start()].rstrip()[-1:] in ".!?:"
             if opens and len(run) == 1 and _is_common(run[0]):
                 continue
             for word in run:
@@ -692,7 +702,11 @@ def is_thing(claim: Claim, token: Token) -> bool:
         return False
     before = claim.words[token.at - 1] if token.at else ""
     after = claim.words[token.at + 1] if token.at + 1 < len(claim.words) else ""
-    return before in (DETERMINERS | PREPOSITIONS | PASSIVE) - {"to"} or after in PASSIVE or not token.at
+    return (
+        before in (DETERMINERS | PREPOSITIONS | PASSIVE) - {"to"}
+        or after in PASSIVE
+        or (not token.at and without_yes(claim.text) == claim.text)
+    )
 
 
 # -- what contradicts --------------------------------------------------------------------------------------------------

@@ -334,3 +334,21 @@ def test_the_letter_or_numeral_behind_a_name_is_part_of_it(said: str, told: str)
 )
 def test_a_letter_is_told_from_an_article_an_initial_and_a_speaker(said: str, told: str) -> None:
     assert match(said, passage(told)).support == "supported"
+
+
+@pytest.mark.parametrize("yes", ["Yes, ", "Correct: ", "Right, ", "Indeed, ", "True. "])
+def test_a_yes_before_a_statement_names_nobody(yes: str) -> None:
+    assert support(f"{yes}the mill at Lindal was built by Edna Marsh.") == "supported"
+    assert support(f"{yes}the mill at Lindal was built by Tomas Rell.") not in ("quoted", "supported")
+
+
+@pytest.mark.parametrize("yes", ["Sí, ", "Correcto: ", "Cierto. "])
+def test_a_si_before_a_statement_names_nobody(yes: str) -> None:
+    told = passage("El molino de Lindal fue construido por Edna Marsh en 1887.")
+    assert match(f"{yes}el molino fue construido por Edna Marsh.", told).support == "supported"
+
+
+def test_a_yes_is_a_reply() -> None:
+    asked = "Was the mill closed when the war began?"
+    assert replies(asked, ["Yes, the mill was closed when the war began."])
+    assert not replies(asked, ["The mill was closed when the war began."])

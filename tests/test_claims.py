@@ -1,6 +1,6 @@
 import pytest
 
-from rag.claims import claims_nothing, contradictions, found_in, read
+from rag.claims import claims_nothing, contradictions, found_in, read, without_yes
 
 
 def against(sentence: str, *held: str) -> set[str]:
@@ -149,3 +149,21 @@ def test_a_word_that_begins_like_another_in_its_place_is_another() -> None:
     told = "The patients received antibodies for ten days."
     assert "fact" in against("The patients received antibiotics for ten days.", told)
     assert not against("For ten days the patients received what was bought.", told)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "statement"),
+    [
+        ("Yes, Edna Marsh built it.", "Edna Marsh built it."),
+        ("**Yes**. The mill stands.", "The mill stands."),
+        ("Yes, indeed: the mill stands.", "the mill stands."),
+        ("Correct: it stands.", "it stands."),
+        ("Sí, el molino arde.", "el molino arde."),
+        ("Cierto. El molino arde.", "El molino arde."),
+        ("Yes.", "Yes."),
+        ("True stories are told.", "True stories are told."),
+        ("Si arde, lo venden.", "Si arde, lo venden."),
+    ],
+)
+def test_the_statement_behind_a_yes_is_told_from_it(sentence: str, statement: str) -> None:
+    assert without_yes(sentence) == statement
