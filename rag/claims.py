@@ -82,6 +82,7 @@ IRREGULAR = _members(
     "write wrote written writer|child children|man men|woman women|foot feet|tooth teeth|mouse mice|person people|"
     "die died dies death dead|high height|long length|deep depth|wide width|strong strength|weigh weight weighs|"
     "choice choose|bear born birth|old age aged|decide decision|marry marriage married|deny denied denies denial|refuse refusal|move moved|arrive arrival|"
+    "negar niega niegan nego negaron negaba negaban negado|desmentir desmiente desmienten desmintio desmintieron desmentido|"
     "hacer hizo hecho|ir iban iba|morir murio muerto murieron muerte|nacer nacio nacido nacimiento|decir dijo dicho|"
     "poner puso puesto|ver vio visto|escribir escribio escrito escrita|abrir abrio abierto abierta|venir vino|dar dio dado|"
     "poder puede pueden pudo|vencer vencio|proteger protege protegido protegida|volver volvio vuelto"
@@ -178,8 +179,16 @@ NEGATIONS = frozenset(
 NO = frozenset("no ningun ninguna".split())
 # Verbs that deny what they govern. Their opposites are among OPPOSITES.
 DENIALS = frozenset("fail lack refuse deny absent avoid prevent unlikely impossible".split())
+# It is false that the mill stands; that the mill stands is untrue.
+FALSE = frozenset("false untrue falso mentira".split())
+CALLED_FALSE = re.compile(
+    rf"\b(?:{'|'.join(sorted(FALSE))}|neg(?:ar|o|aron|aban?|ado)|nieg(?:an?|ue)|desm(?:entir|ienten?|intio|intieron)) (?:that|que)\b"
+    rf"|\b(?:that|que)\b.* (?:is|was|es|era) (?:\w+ly )?(?:{'|'.join(sorted(FALSE))})$"
+)
 
-NO_DENIAL = re.compile(r"\b(?:not only|not many|no (?:more|less|fewer) than|no solo)\b")
+NO_DENIAL = re.compile(
+    r"\b(?:not only|not many|no (?:more|less|fewer) than|no solo|no (?:reasonable |real )?doubt|no (?:hay |cabe )?dudas?)\b"
+)
 WITHOUT = frozenset({"without", "sin"})
 
 # Things that a sentence may name without adding to what is said.
@@ -503,13 +512,13 @@ class _Reader:
 
     def _denied(self, folded: Sequence[str]) -> int:
         """How often a clause denies. Spanish says it twice (no … nunca); "neither … nor" and "not only" are told apart."""
-        plainly = NO_DENIAL.sub(" ", " ".join(folded)).split()
+        joined = NO_DENIAL.sub(" ", " ".join(folded))
+        plainly = joined.split()
         denied = sum(w in NEGATIONS for w in plainly) + plainly.count("t")  # the end of "didn't"
         denied -= 1 if "neither" in plainly and "nor" in plainly else 0
         denied += sum(_counts_none(folded, place) for place, word in enumerate(folded) if word == "0")
-        return (min(denied, 1) if self.spanish else denied) + sum(
-            stem(IRREGULAR.get(w, w)) in _DENIALS for w in plainly
-        )
+        governing = sum(stem(IRREGULAR.get(w, w)) in _DENIALS for w in plainly) + bool(CALLED_FALSE.search(joined))
+        return (min(denied, 1) if self.spanish else denied) + governing
 
     def _clauses(self) -> Iterator["Clause"]:
         text = DATE_COMMA.sub("", self.text)
@@ -702,6 +711,8 @@ def is_thing(claim: Claim, token: Token) -> bool:
         return False
     before = claim.words[token.at - 1] if token.at else ""
     after = claim.words[token.at + 1] if token.at + 1 < len(claim.words) else ""
+    if token.word in FALSE and after in ("that", "que"):
+        return False
     return (
         before in (DETERMINERS | PREPOSITIONS | PASSIVE) - {"to"}
         or after in PASSIVE

@@ -167,3 +167,39 @@ def test_a_word_that_begins_like_another_in_its_place_is_another() -> None:
 )
 def test_the_statement_behind_a_yes_is_told_from_it(sentence: str, statement: str) -> None:
     assert without_yes(sentence) == statement
+
+
+@pytest.mark.parametrize(
+    ("sentence", "held"),
+    [
+        ("Edna Marsh built the mill.", "It is false that Edna Marsh built the mill."),
+        ("Edna Marsh built the mill.", "It is untrue that Edna Marsh built the mill."),
+        ("Edna Marsh built the mill.", "The claim that Edna Marsh built the mill is false."),
+        ("Edna Marsh built the mill.", "Rell denied that Edna Marsh built the mill."),
+        ("Edna Marsh built the mill.", "There is no evidence that Edna Marsh built the mill."),
+        ("It is false that Edna Marsh built the mill.", "In 1887 Edna Marsh built the mill."),
+        ("Edna Marsh construyó el molino.", "Es falso que Edna Marsh construyera el molino."),
+        ("Edna Marsh construyó el molino.", "Rell niega que Edna Marsh construyera el molino."),
+        ("Edna Marsh construyó el molino.", "Rell negó que Edna Marsh construyera el molino."),
+        ("Edna Marsh built the mill.", "Es falso que Edna Marsh construyera el molino."),
+    ],
+)
+def test_what_is_called_false_is_denied(sentence: str, held: str) -> None:
+    assert against(sentence, held) == {"negation"}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "held"),
+    [
+        ("Edna Marsh did not build the mill.", "It is false that Edna Marsh built the mill."),
+        ("Edna Marsh no construyó el molino.", "Rell niega que Edna Marsh construyera el molino."),
+        ("Edna Marsh built the mill.", "It is not false that Edna Marsh built the mill."),
+        ("Edna Marsh built the mill.", "There is no doubt that Edna Marsh built the mill."),
+        ("Edna Marsh construyó el molino.", "No hay duda de que Edna Marsh construyó el molino."),
+        ("Edna Marsh built the mill.", "It is false that Rell sold it, but Edna Marsh built the mill."),
+        ("Edna Marsh wrote false letters.", "In Lindal Edna Marsh wrote letters."),
+        ("Edna Marsh construyó el molino.", "Edna Marsh negó la venta y construyó el molino."),
+    ],
+)
+def test_what_is_not_called_false_or_denied_as_well_is_no_contradiction(sentence: str, held: str) -> None:
+    assert against(sentence, held) == set()
