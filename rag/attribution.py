@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import groupby, pairwise
 
 from rag.chunking import plain
-from rag.claims import NO_RUN, READ, Claim, Found, Token, contradictions, found_in, is_thing, read
+from rag.claims import NO_RUN, READ, Claim, Found, Token, contradictions, found_in, is_thing, read, without_yes
 from rag.folding import CAPITAL
 from rag.questions import asks_for_name, asks_for_number, is_open
 from rag.retrieval import content_stems, stem, words
@@ -68,6 +68,7 @@ def match(
     `question` gives context that an answer may repeat without proof, `rarity` weighs words (Index.rarity); without it all
     words weigh the same.
     """
+    sentence = without_yes(sentence)
     said = read(sentence)
     if not said.tokens or not evidence:
         return Match("unsupported")
@@ -77,7 +78,7 @@ def match(
     weights = _weights(said, asked, rarity)
     copies = {i: _copies(sentence, e.text) for i, e in enumerate(evidence) if _has_words(sentence, e.text)}
     for i, whole in copies.items():
-        if any(whole) and not contradictions(said, [held[i]]):
+        if any(whole) and said.numbers <= held[i].numbers and not contradictions(said, [held[i]]):
             return Match("quoted", (evidence[i],), 1.0)
     names = frozenset[str]().union(*said.names)
     told = [_keys(said, *(found_in(said, read(text)) for text in _context(e))) for e in evidence]

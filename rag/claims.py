@@ -26,6 +26,12 @@ READ = 20_000  # texts kept as read: the evidence of one sentence is that of the
 PREFIX = 5  # letters: constitution and constitución meet
 DOUBLED = re.compile(r"([bdgmnprt])\1$")  # admitted, admit
 REST = 5  # letters that may follow a common prefix
+ROOT_REST = 2  # and what of two roots
+VOWELS = "aeiouy"
+GIVES, TAKES = re.compile(r"[eo]rs?$"), re.compile(r"ees?$")
+PEOPLE = frozenset("an ans ian ians ean eans ese ish ic n ns".split())
+SMALL_PEOPLE = frozenset("ano ana anos anas".split())  # mexicano; with a capital it is a place: Indiana
+GIVEN = frozenset("adrian christian damian fabian julian lilian marian sebastian vivian".split())  # no people's names
 
 
 def _members(text: str) -> dict[str, str]:
@@ -50,6 +56,16 @@ SPANISH_ENDINGS = (
     " aran eran iran ian ia io ar er ir an en os as es o a e s".split()
 )
 
+# Behind these, words of one root still differ by two letters at most: produce production, describe description.
+ENDINGS = (
+    "ifications ification ifically ifiable ifying ability ibility ization isation ational ations ation ption ptions itions"
+    " ition utions ution ssions ssion sions sion tions tion ions ion ments mental ment fully ful lessness less iness ness"
+    " encies ences ency ence ancies ances ancy ance ities ity ively ive ives ably able ible ibly ially ials ial ically ical"
+    " ics ic ously ous ual uals ally als al ants ant ents ently ent ators ator atory ates ated ating ate aries arily ary"
+    " eries ery ories ory ors or ers er ists istic ist tists tist tific isms ism ized ised ize izes izing ise ises ising"
+    " sis ses ze zes zing st sts ship ships hood dom age ages ee ees est ier iest ily ly ing ings ies ied ed es ce ts"
+    " ison isons se ses sive ential entials tial tially cing if ility le t ts s e y i a o".split()
+)
 IRREGULAR = _members(
     "be been|beat beaten|become became|begin began begun|bite bit bitten|blow blew blown|break broke broken|bring brought|"
     "build built|burn burnt|buy bought|catch caught|choose chose chosen|come came|cost costs|cut cuts|deal dealt|"
@@ -66,6 +82,7 @@ IRREGULAR = _members(
     "write wrote written writer|child children|man men|woman women|foot feet|tooth teeth|mouse mice|person people|"
     "die died dies death dead|high height|long length|deep depth|wide width|strong strength|weigh weight weighs|"
     "choice choose|bear born birth|old age aged|decide decision|marry marriage married|deny denied denies denial|refuse refusal|move moved|arrive arrival|"
+    "negar niega niegan nego negaron negaba negaban negado|desmentir desmiente desmienten desmintio desmintieron desmentido|"
     "hacer hizo hecho|ir iban iba|morir murio muerto murieron muerte|nacer nacio nacido nacimiento|decir dijo dicho|"
     "poner puso puesto|ver vio visto|escribir escribio escrito escrita|abrir abrio abierto abierta|venir vino|dar dio dado|"
     "poder puede pueden pudo|vencer vencio|proteger protege protegido protegida|volver volvio vuelto"
@@ -159,10 +176,19 @@ NEGATIONS = frozenset(
     "not no never neither nor none nobody nothing nowhere cannot unless hardly unable nunca jamas ni ningun ninguna"
     " ninguno nadie nada tampoco".split()
 )
+NO = frozenset("no ningun ninguna".split())
 # Verbs that deny what they govern. Their opposites are among OPPOSITES.
 DENIALS = frozenset("fail lack refuse deny absent avoid prevent unlikely impossible".split())
+# It is false that the mill stands; that the mill stands is untrue.
+FALSE = frozenset("false untrue falso mentira".split())
+CALLED_FALSE = re.compile(
+    rf"\b(?:{'|'.join(sorted(FALSE))}|neg(?:ar|o|aron|aban?|ado)|nieg(?:an?|ue)|desm(?:entir|ienten?|intio|intieron)) (?:that|que)\b"
+    rf"|\b(?:that|que)\b.* (?:is|was|es|era) (?:\w+ly )?(?:{'|'.join(sorted(FALSE))})$"
+)
 
-NO_DENIAL = re.compile(r"\b(?:not only|not many|no (?:more|less|fewer) than|no solo)\b")
+NO_DENIAL = re.compile(
+    r"\b(?:not only|not many|no (?:more|less|fewer) than|no solo|no (?:reasonable |real )?doubt|no (?:hay |cabe )?dudas?)\b"
+)
 WITHOUT = frozenset({"without", "sin"})
 
 # Things that a sentence may name without adding to what is said.
@@ -223,8 +249,14 @@ NOTHING_CLAIMED = re.compile(
     r"i hope)\b)"
 )
 
+YES = "yes|correct|right|indeed|true|sí|correcto|cierto|efectivamente"
+# What only says yes to the question, before a statement.
+AFFIRMED = re.compile(rf"^[\W_]*(?:(?:{YES})\b[*_]*\s*[,.:;!][\W_]*)+(?=\w)", re.IGNORECASE)
+
 CAPITALISED = rf"(?<![\w'’]){CAPITAL}(?:[\w'’.-]*\w)?"
-LETTER = re.compile(r"(?<=[^\W\d_] )[A-HJ-Z](?![\w.'’])")  # team B
+LETTER = re.compile(r"(?<=[^\W\d_] )[B-HJ-Z](?![\w.'’])")  # team B
+A_OR_I = re.compile(r"(?<=[^\W\d_] )[AI](?![\w'’-])")  # hepatitis A, Elizabeth I
+COUNTED_NAME = re.compile(rf"{CAPITALISED} (?:One|Uno|Una)\b")  # Formula One
 NAME = re.compile(rf"{CAPITALISED}(?:[ -]{CAPITALISED})*")
 CLAUSE = re.compile(
     r"[;:()\[\]—–?!]|(?<!\b[A-Z])(?<!\b(?:Mr|Ms|Dr|St|Sr|Jr))(?<!\bMrs)(?<!\bProf)\.(?=\s)|,(?=\s)|\s-\s|"
@@ -252,7 +284,7 @@ YEARS = dict.fromkeys("decade decades decada decadas".split(), 10) | dict.fromke
 )
 SIGLO = re.compile(r"\b[Ss]iglos? ([IVX]+)\b")
 CLASS = re.compile(
-    r"\b((?i:class|type|phase|stage|level|grade|category|group|part|chapter|volume|clase|tipo|fase)) ([IVX]+)\b"
+    r"\b((?i:class|type|phase|stage|level|grade|category|group|part|chapter|volume|clase|tipo|fase)|War|Guerra) ([IVX]+)\b"
 )
 ROMAN = {"I": 1, "V": 5, "X": 10}
 ACCORDING = re.compile(r"(^(?:according to|según)\b[^,;:]*),", re.IGNORECASE)
@@ -264,6 +296,8 @@ ASIDE = frozenset(
     "in on at with over under after before during into through off near around across along about since en".split()
 )
 BY = frozenset("by por".split())
+ONE = frozenset("1 un una".split())
+ARTICLES = frozenset("a an single sole lone another each every cada solo sola".split())
 PREPOSITIONS = frozenset(
     "in on at to from for with of over under after before during into through off near around across along about against since"
     " until en a de con para desde hasta sobre tras ante bajo durante hacia".split()
@@ -323,7 +357,20 @@ def read(text: str) -> Claim:
     text = HUNDREDS.sub(lambda m: f"{int(m[1]) + 1}th century", text)
     text = CLASS.sub(lambda m: f"{m[1]} {_roman(m[2])}", text)
     text = SIGLO.sub(lambda m: f"{_roman(m[1])}th century", text)
+    text = A_OR_I.sub(lambda m: f"{m[0]}_" if _is_letter(m) else m[0], text)  # apart from the words "a" and "i"
     return _Reader(text).claim()
+
+
+def _is_letter(found: re.Match[str]) -> bool:
+    """Whether an A is no article or initial, and an I is part of a name and nobody who speaks."""
+    before, after = found.string[: found.start()].split()[-1], found.string[found.end() :]
+    following = words(after)[:1]
+    if after.startswith(".") and following and following[0] not in STOP_WORDS | SPANISH_STOP_WORDS:
+        return False
+    if found[0] == "A":
+        return not (before[0].isupper() and after.lstrip()[:1].isupper())
+    [word] = words(before)[-1:] or [""]
+    return before[0].isupper() and word not in STOP_WORDS and not _is_common(word) and not _date_word(word)
 
 
 def _in_years(folded: Sequence[str]) -> list[str]:
@@ -339,6 +386,11 @@ def _roman(numeral: str) -> int:
     """Up to XXXIX; a smaller one before a greater is taken off."""
     values = [ROMAN[letter] for letter in numeral]
     return sum(-v if v < max(values[i:]) else v for i, v in enumerate(values))
+
+
+def without_yes(sentence: str) -> str:
+    """The statement behind "yes," or "correct:", which needs no proof of its own. A mere "yes." stays."""
+    return AFFIRMED.sub("", sentence)
 
 
 def claims_nothing(sentence: str) -> bool:
@@ -379,9 +431,26 @@ def _cognate_form(word: str) -> str:
 
 
 @lru_cache(maxsize=READ)
-def _country(name: str) -> str:
-    """What a place and its people share: keny of Kenya and Kenyan, iceland of Iceland and Icelandic."""
-    return re.sub(r"(?:[aeiouy]+|i?ans?|eans?|ese|ish|ic|an[oa]s?)$", "", name)
+def _roots(form: str, spanish: bool) -> frozenset[str]:
+    """What may be left of a word without its ending."""
+    endings = _ENDINGS[spanish]
+    return frozenset(form[: -len(e)] for e in endings if form.endswith(e) and len(form) - len(e) >= PREFIX - 1) | {form}
+
+
+@lru_cache(maxsize=READ)
+def _people_of(name: str, small: bool) -> frozenset[str]:
+    """What the name of a people may be that of, without the vowels at its end: keny of Kenyan, iceland of Icelandic."""
+    if name in GIVEN:
+        return frozenset()
+    endings = PEOPLE | SMALL_PEOPLE if small else PEOPLE
+    return frozenset(name[: -len(e)] for e in endings if name.endswith(e) and len(name) - len(e) >= 3)
+
+
+def _place(name: str) -> str:
+    return name.rstrip(VOWELS)
+
+
+_ENDINGS = tuple(frozenset(map(_cognate_form, endings)) - {""} for endings in (ENDINGS, SPANISH_ENDINGS))
 
 
 def _singular(word: str) -> str:
@@ -421,7 +490,7 @@ class _Reader:
         negations: list[int] = []
         held_open = held_open_first = False  # an apposition has just ended; a subject has just begun
         for clause in self._clauses():
-            folded = _in_years(fold(clause.text).split())
+            folded = _in_years(fold(clause.text, self.spanish).split())
             denied = self._denied(folded)
             new = list(self._tokens(folded, len(all_words), len(negations)))
             bare = not denied and _is_bare(new)
@@ -443,12 +512,13 @@ class _Reader:
 
     def _denied(self, folded: Sequence[str]) -> int:
         """How often a clause denies. Spanish says it twice (no … nunca); "neither … nor" and "not only" are told apart."""
-        plainly = NO_DENIAL.sub(" ", " ".join(folded)).split()
+        joined = NO_DENIAL.sub(" ", " ".join(folded))
+        plainly = joined.split()
         denied = sum(w in NEGATIONS for w in plainly) + plainly.count("t")  # the end of "didn't"
         denied -= 1 if "neither" in plainly and "nor" in plainly else 0
-        return (min(denied, 1) if self.spanish else denied) + sum(
-            stem(IRREGULAR.get(w, w)) in _DENIALS for w in plainly
-        )
+        denied += sum(_counts_none(folded, place) for place, word in enumerate(folded) if word == "0")
+        governing = sum(stem(IRREGULAR.get(w, w)) in _DENIALS for w in plainly) + bool(CALLED_FALSE.search(joined))
+        return (min(denied, 1) if self.spanish else denied) + governing
 
     def _clauses(self) -> Iterator["Clause"]:
         text = DATE_COMMA.sub("", self.text)
@@ -469,9 +539,10 @@ class _Reader:
     def _names(self) -> dict[str, int]:
         """The folded words of the names, each with the number of its name."""
         names: dict[str, int] = {}
-        for number, found in enumerate(NAME.finditer(self.text)):
+        yes = len(self.text) - len(without_yes(self.text))
+        for number, found in enumerate(NAME.finditer(self.text, yes)):
             run = [w for w in words(found.group()) if w not in STOP_WORDS and w not in self.stop]
-            opens = found.start() == 0 or self.text[: found.start()].rstrip()[-1:] in ".!?:"
+            opens = found.start() <= yes or self.text[: found.start()].rstrip()[-1:] in ".!?:"
             if opens and len(run) == 1 and _is_common(run[0]):
                 continue
             for word in run:
@@ -483,8 +554,8 @@ class _Reader:
         for place, word in enumerate(folded):
             at = offset + place
             after = folded[place + 1] if place + 1 < len(folded) else ""
-            if re.fullmatch(r"\d[\d.,]*", word):
-                if word in ("0", "1") and not re.search(rf"(?<!\d){word}(?!\d)", self.text):
+            if re.fullmatch(r"-?\d[\d.,]*", word):
+                if word == "1" and not (re.search(r"(?<!\d)1(?!\d)", self.text) or COUNTED_NAME.search(self.text)):
                     continue  # "one" as a pronoun
                 if after in MONTHS:
                     yield Token(f"{word}th", "day", word, at, clause)
@@ -517,6 +588,14 @@ class _Reader:
             if word not in ("de", "of", "square", "cubic", "us"):
                 break
         return ""
+
+
+def _counts_none(folded: Sequence[str], place: int) -> bool:
+    """Whether the zero at `place` stands for "no": zero errors, but not 3-0, 0 degrees or a zero hours contract."""
+    before, after = "".join(folded[place - 1 : place]), "".join(folded[place + 1 : place + 2])
+    if before.isdecimal() or before in DETERMINERS or key_of(after) in _UNIT_KEYS:
+        return False
+    return IRREGULAR.get(after, after) != after or (after.endswith("s") and after not in STOP_WORDS)
 
 
 def _is_bare(tokens: Sequence[Token]) -> bool:
@@ -563,23 +642,65 @@ def found_in(said: Claim, held: Claim) -> dict[int, tuple[Token, ...]]:
     for i, token in enumerate(said.tokens):
         same = by_key.get(token.key) or by_key.get(_other_order(token), [])
         if not same and token.kind in ("word", "name"):
-            same = [t for t in by_prefix.get(_cognate_form(token.word)[:PREFIX], ()) if _cognate(token, t)]
+            same = [
+                t
+                for t in by_prefix.get(_cognate_form(token.word)[:PREFIX], ())
+                if _cognate(token, t, said.spanish != held.spanish, said.spanish)
+            ]
+        if not same and token.key == "0":
+            same = _none_of_it(said, token, held)
         if same:
             found[i] = tuple(same)
     return found
 
 
-def _cognate(a: Token, b: Token) -> bool:
+def _none_of_it(said: Claim, zero: Token, held: Claim) -> list[Token]:
+    """No errors are zero errors."""
+    counted = {t.key for t in said.tokens if t.at == zero.at + 1}
+    return [t for t in held.tokens if t.key in counted and NO & set(held.words[max(0, t.at - 1) : t.at])]
+
+
+def _cognate(a: Token, b: Token, abroad: bool = True, spanish: bool = False) -> bool:
+    """Whether two words are forms of one. `abroad`: of two languages, which may end it in any way; else of one, `spanish`."""
     one, other = _cognate_form(a.word), _cognate_form(b.word)
     if min(len(one), len(other)) < PREFIX or a.key in _UNIT_KEYS or b.key in _UNIT_KEYS:
         return False
+    if "name" in (a.kind, b.kind):
+        return _same_name(a, b, abroad)
     shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
     rest = max(len(one), len(other)) - shared
-    if "name" in (a.kind, b.kind) and _country(a.word) == _country(b.word):
+    if shared < max(PREFIX, rest) or rest > REST or _gives_and_takes(a.word, b.word):
+        return False
+    if abroad or shared == min(len(one), len(other)):
         return True
-    if "name" in (a.kind, b.kind):  # Iceland and Icelandic, but not Andersen and Anderson
-        return shared == min(len(one), len(other)) and rest <= REST
-    return shared >= max(PREFIX, rest) and rest <= REST
+    return any(_begins(x, y) for x in _roots(one, spanish) for y in _roots(other, spanish))
+
+
+def _begins(one: str, other: str) -> bool:
+    short, long = sorted((one, other), key=len)
+    return long.startswith(short) and len(long) - len(short) <= ROOT_REST
+
+
+def _gives_and_takes(one: str, other: str) -> bool:
+    """The employer is not the employee."""
+    return any(GIVES.search(x) and TAKES.search(y) for x, y in ((one, other), (other, one)))
+
+
+def _same_name(a: Token, b: Token, abroad: bool) -> bool:
+    """Whether one is a place and the other its people, or one a common word with a capital: not Andersen and Anderson.
+
+    Two names that only begin alike are two: Niger and Nigeria, Martin and Martinez. Italy and Italia are two languages.
+    """
+    if stem(a.word) == stem(b.word) or _of_its_people(a, b) or _of_its_people(b, a):
+        return True
+    if abroad and _place(a.word) == _place(b.word) and a.word[-1] in VOWELS and b.word[-1] in VOWELS:
+        return True
+    short, long = sorted((_cognate_form(a.word), _cognate_form(b.word)), key=len)
+    return a.kind != b.kind and long.startswith(short) and len(long) - len(short) <= REST
+
+
+def _of_its_people(place: Token, people: Token) -> bool:
+    return not _people_of(people.word, people.kind == "word").isdisjoint((place.word, _place(place.word)))
 
 
 def is_thing(claim: Claim, token: Token) -> bool:
@@ -590,7 +711,13 @@ def is_thing(claim: Claim, token: Token) -> bool:
         return False
     before = claim.words[token.at - 1] if token.at else ""
     after = claim.words[token.at + 1] if token.at + 1 < len(claim.words) else ""
-    return before in (DETERMINERS | PREPOSITIONS | PASSIVE) - {"to"} or after in PASSIVE or not token.at
+    if token.word in FALSE and after in ("that", "que"):
+        return False
+    return (
+        before in (DETERMINERS | PREPOSITIONS | PASSIVE) - {"to"}
+        or after in PASSIVE
+        or (not token.at and without_yes(claim.text) == claim.text)
+    )
 
 
 # -- what contradicts --------------------------------------------------------------------------------------------------
@@ -613,7 +740,9 @@ def contradictions(said: Claim, held: Sequence[Claim]) -> frozenset[Conflict]:
         conflicts.add("quantity")
     if _fact_of_another(said, held, matched):
         conflicts.add("place of a fact")
-    if _other_ordinal(said, held, matched):
+    if _other_ordinal(said, held, matched) or _one_of_several(said, held, matched):
+        conflicts.add("fact")
+    if any(_looks_alike(said, h, m) for h, m in zip(held, matched, strict=True)):
         conflicts.add("fact")
     return frozenset(conflicts)
 
@@ -694,6 +823,56 @@ def _other_ordinal(said: Claim, held: Sequence[Claim], matched: Sequence[Found])
         for h in held
         for o in h.tokens
     )
+
+
+def _looks_alike(said: Claim, held: Claim, found: Found) -> bool:
+    """Whether a word stands between the same two others as one of the text that only begins like it: antibiotic, antibody."""
+    if said.spanish != held.spanish:
+        return False
+    told = {t.at for there in found.values() for t in there}
+    around = list(zip([None, *held.tokens], held.tokens, [*held.tokens[1:], None], strict=False))
+    last = len(said.tokens) - 1
+    for i, token in enumerate(said.tokens):
+        if token.kind != "word" or i in found or not last:
+            continue
+        for before, other, after in around:
+            if other.kind == "word" and other.at not in told and _begin_alike(token, other):
+                same_before = before in found.get(i - 1, ()) if i else before is None
+                same_after = after in found.get(i + 1, ()) if i < last else after is None
+                if same_before and same_after:
+                    return True
+    return False
+
+
+def _begin_alike(a: Token, b: Token) -> bool:
+    return _cognate_form(a.word)[:PREFIX] == _cognate_form(b.word)[:PREFIX]
+
+
+def _one_of_several(said: Claim, held: Sequence[Claim], matched: Sequence[Found]) -> bool:
+    """Whether the texts have several of what the sentence has one of, and nowhere one."""
+    if said.quantities & {"at least", "more"} or any("1" in h.words for h in held):
+        return False
+    for i, thing in enumerate(said.tokens):
+        if thing.kind != "word" or not _has_one(said, thing):
+            continue
+        places = [(h, t) for h, m in zip(held, matched, strict=True) for t in m.get(i, ())]
+        counts = {key for h, t in places for key in _counts(h, t)}
+        if counts and counts.isdisjoint(said.keys) and not any(_has_one(h, t, ONE | ARTICLES) for h, t in places):
+            return True
+    return False
+
+
+def _has_one(claim: Claim, thing: Token, one: Set[str] = ONE) -> bool:
+    """Whether "one" stands before a thing or its adjective. Whoever is "un alcalde" need not be the only one."""
+    at = next((at for at in range(max(0, thing.at - 2), thing.at) if claim.words[at] in one), None)
+    if at is None or (claim.words[at] in ("un", "una") and PASSIVE & set(claim.words[max(0, at - 1) : at])):
+        return False
+    return not PREPOSITIONS & set(claim.words[at + 1 : thing.at])
+
+
+def _counts(claim: Claim, thing: Token) -> Iterator[str]:
+    """The numbers before a thing or its adjective."""
+    return (t.key for t in claim.tokens if t.kind == "number" and t.key != "0" and 0 < thing.at - t.at <= 2)
 
 
 def _other_quantity(said: Claim, held: Sequence[Claim]) -> bool:

@@ -304,7 +304,7 @@ def test_a_word_of_the_question_in_another_form_tells_nothing_new() -> None:
         ("The mill was built in 1887.", "Holm denied that the mill was built in 1887.", "partial"),
         ("The rent is $500 a month.", "The rent is €500 a month.", "partial"),
         ("The loss was large at p > 0.05.", "The loss was large at p < 0.05.", "partial"),
-        ("The lowest reading was 40 degrees.", "The lowest reading was -40 degrees.", "partial"),
+        ("The lowest reading was 40 degrees.", "The lowest reading was -40 degrees.", "unsupported"),
         ("Farrow joined the union in 1887.", "Lower Farrow joined the union in 1887.", "supported"),
         ("Farrow joined the union in 1887.", "In 1880 Farrow joined the union in 1887.", "quoted"),
         ("The rent is $500 a month.", "The rent is $500 a month, says Holm.", "quoted"),
@@ -376,3 +376,80 @@ def test_the_same_figures_with_another_sign_are_another_number(sentence: str, so
 )
 def test_the_same_number_in_other_signs_supports_it(sentence: str, source: str) -> None:
     assert match(sentence, passage(source)).support == "supported"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("The test found zero errors.", "The test found 5 errors."),
+        ("Edna Marsh had one child.", "Edna Marsh had four children."),
+        ("Edna Marsh had one young child.", "Edna Marsh had four children."),
+        ("El molino tiene una rueda.", "El molino tiene tres ruedas."),
+        ("The mill at Lindal has one wheel.", "El molino de Lindal tiene tres ruedas."),
+    ],
+)
+def test_zero_and_one_of_a_thing_are_not_several(said: str, told: str) -> None:
+    assert match(said, passage(told)).support not in ("quoted", "supported")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("The test found zero errors.", "In the end the test found no errors."),
+        ("The test found no errors.", "In the end the test found 0 errors."),
+        ("Water freezes at zero degrees.", "In the north water freezes at 0 degrees."),
+        ("Lindal won the match.", "Lindal won 3-0 in the last match."),
+        ("Edna Marsh had one child.", "Edna Marsh had a child and four hens."),
+        ("Edna Marsh had one child.", "Edna Marsh had four hens and only 1 child."),
+        ("Edna Marsh had more than one child.", "In Lindal Edna Marsh had four children."),
+        ("One of the children of Edna Marsh died.", "Of the four children of Edna Marsh one died."),
+        ("Edna Marsh es una mujer de Lindal.", "Edna Marsh es de Lindal y dos mujeres la vieron."),
+    ],
+)
+def test_none_and_one_may_be_said_in_another_way(said: str, told: str) -> None:
+    assert match(said, passage(told)).support == "supported"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("The mill at Lindal burnt down in World War I.", "The mill at Lindal burnt down in World War II."),
+        ("The mill at Lindal burnt down in World War One.", "The mill at Lindal burnt down in World War Two."),
+        ("The mill was built under Elizabeth I.", "The mill was built under Elizabeth II."),
+        ("The vaccine protects against hepatitis A.", "The vaccine protects against hepatitis B."),
+        ("A vaccine protects against hepatitis A in adults.", "A vaccine protects against hepatitis B in adults."),
+    ],
+)
+def test_the_letter_or_numeral_behind_a_name_is_part_of_it(said: str, told: str) -> None:
+    assert match(said, passage(told)).support not in ("quoted", "supported")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("The mill burnt down in World War I.", "In the First World War the mill burnt down."),
+        ("The mill was built under Elizabeth I.", "Under Elizabeth I, a mill was built."),
+        ("The vaccine protects against hepatitis A.", "A vaccine protects people against the hepatitis A virus."),
+        ("The mill was new when it was seen.", "The mill was new when I saw it."),
+        ("The mill was built by A. Marsh.", "In Lindal a mill was built by A. Marsh."),
+    ],
+)
+def test_a_letter_is_told_from_an_article_an_initial_and_a_speaker(said: str, told: str) -> None:
+    assert match(said, passage(told)).support == "supported"
+
+
+@pytest.mark.parametrize("yes", ["Yes, ", "Correct: ", "Right, ", "Indeed, ", "True. "])
+def test_a_yes_before_a_statement_names_nobody(yes: str) -> None:
+    assert support(f"{yes}the mill at Lindal was built by Edna Marsh.") == "quoted"
+    assert support(f"{yes}the mill at Lindal was built by Tomas Rell.") not in ("quoted", "supported")
+
+
+@pytest.mark.parametrize("yes", ["Sí, ", "Correcto: ", "Cierto. "])
+def test_a_si_before_a_statement_names_nobody(yes: str) -> None:
+    told = passage("El molino de Lindal fue construido por Edna Marsh en 1887.")
+    assert match(f"{yes}el molino fue construido por Edna Marsh.", told).support == "supported"
+
+
+def test_a_yes_is_a_reply() -> None:
+    asked = "Was the mill closed when the war began?"
+    assert replies(asked, ["Yes, the mill was closed when the war began."])

@@ -1,6 +1,6 @@
 import pytest
 
-from rag.claims import claims_nothing, contradictions, found_in, read
+from rag.claims import claims_nothing, contradictions, found_in, read, without_yes
 
 
 def against(sentence: str, *held: str) -> set[str]:
@@ -108,3 +108,98 @@ def test_a_sentence_that_knows_nothing_or_is_polite_claims_nothing(sentence: str
 )
 def test_a_denial_is_a_claim(sentence: str) -> None:
     assert not claims_nothing(sentence)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "held", "missed"),
+    [
+        ("The employer paid.", "The employee paid.", ["employer"]),
+        ("The licensors left.", "The licensee left.", ["licensors"]),
+        ("Nigeria won.", "Niger won.", ["nigeria"]),
+        ("Carlos Martinez left.", "Carlos Martin left.", ["martinez"]),
+        ("Robert Johnson won.", "Robert Johns won.", ["johnson"]),
+        ("The Roman mill.", "The mill in Romania.", ["roman"]),
+        ("Julian left.", "Julia left.", ["julian"]),
+        ("The contract was signed.", "The control was signed.", ["contract"]),
+        ("The company left.", "The comparison left.", ["company"]),
+    ],
+)
+def test_words_and_names_that_only_begin_alike_are_two(sentence: str, held: str, missed: list[str]) -> None:
+    assert missing(sentence, held) == missed
+
+
+@pytest.mark.parametrize(
+    ("sentence", "held"),
+    [
+        ("The ships of Italy left.", "Italian ships left."),
+        ("The ships of Japan left.", "Japanese ships left."),
+        ("Los barcos de Italia.", "The boats of Italy."),
+        ("Los barcos mexicanos.", "Los barcos de Mexico."),
+        ("They described the production.", "Their description of what was produced."),
+        ("It is available and possible.", "The availability and possibility."),
+        ("The Parliamentary rules.", "The rules of the parliament."),
+        ("The retired teacher.", "A retiree, a teacher."),
+    ],
+)
+def test_a_people_is_of_its_place_and_a_deed_of_its_verb(sentence: str, held: str) -> None:
+    assert missing(sentence, held) == []
+
+
+def test_a_word_that_begins_like_another_in_its_place_is_another() -> None:
+    told = "The patients received antibodies for ten days."
+    assert "fact" in against("The patients received antibiotics for ten days.", told)
+    assert not against("For ten days the patients received what was bought.", told)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "statement"),
+    [
+        ("Yes, Edna Marsh built it.", "Edna Marsh built it."),
+        ("**Yes**. The mill stands.", "The mill stands."),
+        ("Yes, indeed: the mill stands.", "the mill stands."),
+        ("Correct: it stands.", "it stands."),
+        ("Sí, el molino arde.", "el molino arde."),
+        ("Cierto. El molino arde.", "El molino arde."),
+        ("Yes.", "Yes."),
+        ("True stories are told.", "True stories are told."),
+        ("Si arde, lo venden.", "Si arde, lo venden."),
+    ],
+)
+def test_the_statement_behind_a_yes_is_told_from_it(sentence: str, statement: str) -> None:
+    assert without_yes(sentence) == statement
+
+
+@pytest.mark.parametrize(
+    ("sentence", "held"),
+    [
+        ("Edna Marsh built the mill.", "It is false that Edna Marsh built the mill."),
+        ("Edna Marsh built the mill.", "It is untrue that Edna Marsh built the mill."),
+        ("Edna Marsh built the mill.", "The claim that Edna Marsh built the mill is false."),
+        ("Edna Marsh built the mill.", "Rell denied that Edna Marsh built the mill."),
+        ("Edna Marsh built the mill.", "There is no evidence that Edna Marsh built the mill."),
+        ("It is false that Edna Marsh built the mill.", "In 1887 Edna Marsh built the mill."),
+        ("Edna Marsh construyó el molino.", "Es falso que Edna Marsh construyera el molino."),
+        ("Edna Marsh construyó el molino.", "Rell niega que Edna Marsh construyera el molino."),
+        ("Edna Marsh construyó el molino.", "Rell negó que Edna Marsh construyera el molino."),
+        ("Edna Marsh built the mill.", "Es falso que Edna Marsh construyera el molino."),
+    ],
+)
+def test_what_is_called_false_is_denied(sentence: str, held: str) -> None:
+    assert against(sentence, held) == {"negation"}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "held"),
+    [
+        ("Edna Marsh did not build the mill.", "It is false that Edna Marsh built the mill."),
+        ("Edna Marsh no construyó el molino.", "Rell niega que Edna Marsh construyera el molino."),
+        ("Edna Marsh built the mill.", "It is not false that Edna Marsh built the mill."),
+        ("Edna Marsh built the mill.", "There is no doubt that Edna Marsh built the mill."),
+        ("Edna Marsh construyó el molino.", "No hay duda de que Edna Marsh construyó el molino."),
+        ("Edna Marsh built the mill.", "It is false that Rell sold it, but Edna Marsh built the mill."),
+        ("Edna Marsh wrote false letters.", "In Lindal Edna Marsh wrote letters."),
+        ("Edna Marsh construyó el molino.", "Edna Marsh negó la venta y construyó el molino."),
+    ],
+)
+def test_what_is_not_called_false_or_denied_as_well_is_no_contradiction(sentence: str, held: str) -> None:
+    assert against(sentence, held) == set()
