@@ -29,7 +29,8 @@ REST = 5  # letters that may follow a common prefix
 ROOT_REST = 2  # and what of two roots
 VOWELS = "aeiouy"
 GIVES, TAKES = re.compile(r"[eo]rs?$"), re.compile(r"ees?$")
-PEOPLE = frozenset("an ans ian ians ean eans ese ish ic n ns".split())
+PEOPLE = frozenset("an ans ian ians ean eans ese ish ic n ns i is ers ity".split())
+CREED = re.compile(r"is(?:m|ts?)$")
 SMALL_PEOPLE = frozenset("ano ana anos anas".split())  # mexicano; with a capital it is a place: Indiana
 GIVEN = frozenset("adrian christian damian fabian julian lilian marian sebastian vivian".split())  # no people's names
 
@@ -691,7 +692,9 @@ def _same_name(a: Token, b: Token, abroad: bool) -> bool:
 
     Two names that only begin alike are two: Niger and Nigeria, Martin and Martinez. Italy and Italia are two languages.
     """
-    if stem(a.word) == stem(b.word) or _of_its_people(a, b) or _of_its_people(b, a):
+    if stem(a.word) == stem(b.word) or CREED.sub("", a.word) == CREED.sub("", b.word):
+        return True
+    if _of_its_people(a, b) or _of_its_people(b, a):
         return True
     if abroad and _place(a.word) == _place(b.word) and a.word[-1] in VOWELS and b.word[-1] in VOWELS:
         return True
@@ -853,7 +856,8 @@ def _one_of_several(said: Claim, held: Sequence[Claim], matched: Sequence[Found]
     if said.quantities & {"at least", "more"} or any("1" in h.words for h in held):
         return False
     for i, thing in enumerate(said.tokens):
-        if thing.kind != "word" or not _has_one(said, thing):
+        one_day = thing.key == "day" and thing.at == 1  # some day, at the head of a sentence
+        if thing.kind != "word" or one_day or not _has_one(said, thing):
             continue
         places = [(h, t) for h, m in zip(held, matched, strict=True) for t in m.get(i, ())]
         counts = {key for h, t in places for key in _counts(h, t)}

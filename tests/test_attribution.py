@@ -401,6 +401,7 @@ def test_zero_and_one_of_a_thing_are_not_several(said: str, told: str) -> None:
         ("Lindal won the match.", "Lindal won 3-0 in the last match."),
         ("Edna Marsh had one child.", "Edna Marsh had a child and four hens."),
         ("Edna Marsh had one child.", "Edna Marsh had four hens and only 1 child."),
+        ("One day Edna Marsh sold the mill.", "Edna Marsh sold the mill after three days."),
         ("Edna Marsh had more than one child.", "In Lindal Edna Marsh had four children."),
         ("One of the children of Edna Marsh died.", "Of the four children of Edna Marsh one died."),
         ("Edna Marsh es una mujer de Lindal.", "Edna Marsh es de Lindal y dos mujeres la vieron."),
