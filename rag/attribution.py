@@ -7,13 +7,14 @@ from functools import lru_cache
 from itertools import groupby, pairwise
 
 from rag.chunking import plain
-from rag.claims import NO_RUN, READ, Claim, Found, Token, contradictions, found_in, is_thing, read, without_yes
+from rag.claims import NO_RUN, READ, Claim, Found, Token, found_in, is_thing, read, without_yes
+from rag.conflicts import contradictions
 from rag.folding import CAPITAL
 from rag.questions import asks_for_name, asks_for_number, is_open
 from rag.retrieval import content_stems, stem, words
 from rag.types import Citation, Evidence, Support
 
-RULES_VERSION = 2  # rises with what is here and in claims.py
+RULES_VERSION = 2  # rises with what is here and in claims.py and conflicts.py
 QUOTED_WORDS = 4  # shorter copies are phrases that any sentence shares
 SUPPORTED, PARTIAL = 0.65, 0.35  # least share of a sentence's weighted words that its evidence holds
 SECOND = 0.2  # least share that one more citation must add

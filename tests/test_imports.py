@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     "errors types questions config keys screening readers.common readers.text readers.tables readers.office readers.markup readers.pdf"
     " folding loading chunking models.child models.weights models.embedder models.llm models.embedding_process"
-    " models.llama_process schema index storing retrieval bylines marks generation claims attribution diagnosis tracing ingesting pipeline uploads client"
+    " models.llama_process schema index storing retrieval bylines marks generation claims conflicts attribution diagnosis tracing ingesting pipeline uploads client"
     " conversations backups http.problems http.bodies http.opening http.origin http.access http.streams http.turns http.spans http.observing"
     " http.openai_shape http.conversations http.pages http.documents http.evals http.backups http.description mcp langchain api serving doctor cli"
 ).split()
