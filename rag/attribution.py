@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 from rag.chunking import plain
 from rag.claims import NO_RUN, READ, Claim, Found, Token, found_in, is_thing, read, without_yes
@@ -129,7 +129,7 @@ def _open_names(
     Not where the evidence knows only others of the name: who is asked for Edna Smith may be told of Edna Marsh.
     """
     whole = asked.keys | covered
-    others = [run for claim in held for run in _runs(claim)]
+    others = [run for claim in held for run in claim.runs]
 
     def is_another(run: Sequence[str]) -> bool:
         alike = [other for other in others if not set(run).isdisjoint(other)]
@@ -139,13 +139,7 @@ def _open_names(
         name = set(run)
         return not name <= known and (name.isdisjoint(known) or not name <= whole or is_another(run))
 
-    return [frozenset(run) for run in _runs(said) if is_open(run)]
-
-
-def _runs(claim: Claim) -> list[tuple[str, ...]]:
-    """The words of each name, in the order of the text."""
-    named = [t for t in claim.tokens if t.kind == "name"]
-    return [tuple(t.key for t in run) for _, run in groupby(sorted(named, key=lambda t: t.run), key=lambda t: t.run)]
+    return [frozenset(run) for run in said.runs if is_open(run)]
 
 
 def _keys(said: Claim, *found: Found) -> frozenset[str]:

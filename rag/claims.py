@@ -328,12 +328,17 @@ class Claim:
         return frozenset(t.key for t in self.tokens)
 
     @property
-    def names(self) -> tuple[frozenset[str], ...]:
-        runs: dict[int, set[str]] = defaultdict(set)
+    def runs(self) -> tuple[tuple[str, ...], ...]:
+        """The words of each name, in the order of the text."""
+        runs: dict[int, list[str]] = defaultdict(list)
         for t in self.tokens:
             if t.kind == "name":
-                runs[t.run].add(t.key)
-        return tuple(frozenset(run) for run in runs.values())
+                runs[t.run].append(t.key)
+        return tuple(map(tuple, runs.values()))
+
+    @property
+    def names(self) -> tuple[frozenset[str], ...]:
+        return tuple(map(frozenset, self.runs))
 
     @property
     def numbers(self) -> frozenset[str]:

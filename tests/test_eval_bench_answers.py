@@ -30,6 +30,7 @@ from eval.metrics import auroc, confidence
 from rag.cli import app
 from rag.config import Settings, load_settings
 from rag.errors import InputError, ModelError
+from rag.pipeline import Rag
 from rag.types import Answer, AnswerSentence, Citation, Evidence, Hit, Message, Passage, Sentence
 from tests.fakes import FakeLLM, fake_rag
 
@@ -240,14 +241,19 @@ def test_a_failed_question_is_wrong_but_no_refusal() -> None:
     assert (row.values["no_answer_recall"], row.values["gold_recall"]) == (0.0, None)
 
 
+def _mill(folder: Path, llm: FakeLLM) -> Rag:
+    (folder / "mill.txt").write_text(TEXT, encoding="utf-8")
+    rag = fake_rag(folder / "home", llm)
+    rag.ingest([folder / "mill.txt"])
+    return rag
+
+
 def test_the_plain_prompt_reads_the_same_evidence_and_refuses_in_its_own_words(tmp_path: Path) -> None:
-    (tmp_path / "mill.txt").write_text(TEXT, encoding="utf-8")
     llm = FakeLLM(
         lambda m: "It ground barley." if "barley" in m[-1].content and "grind" in m[-1].content else "NOT FOUND",
         yes=0.1,
     )
-    rag = fake_rag(tmp_path / "home", llm)
-    rag.ingest([tmp_path / "mill.txt"])
+    rag = _mill(tmp_path, llm)
     answered = _ask(rag, Case("m", "What did the mill at Lindal grind?", ("barley",)), (), plain=llm)
     assert answered.status == "not_in_documents" and answered.values["contains"] == 0.0
     assert answered.plain is not None and answered.plain["contains"] == 1.0 and answered.plain["false_refusal"] == 0.0
@@ -267,10 +273,8 @@ def test_a_failure_of_the_plain_prompt_leaves_the_answer_as_it_is(tmp_path: Path
             raise ModelError("gone")
         return "The mill at Lindal ground barley."
 
-    (tmp_path / "mill.txt").write_text(TEXT, encoding="utf-8")
     llm = FakeLLM(reply)
-    rag = fake_rag(tmp_path / "home", llm)
-    rag.ingest([tmp_path / "mill.txt"])
+    rag = _mill(tmp_path, llm)
     row = _ask(rag, Case("m", "What did the mill at Lindal grind?", ("barley",)), (), plain=llm)
     assert (row.status, row.values["contains"], row.error) == ("answered", 1.0, "plain prompt: ModelError: gone")
     assert row.plain is not None and (row.plain["contains"], row.plain["false_refusal"]) == (0.0, None)
@@ -279,10 +283,8 @@ def test_a_failure_of_the_plain_prompt_leaves_the_answer_as_it_is(tmp_path: Path
 def test_the_plain_prompt_is_measured_on_the_same_questions_by_the_same_measures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "mill.txt").write_text(TEXT, encoding="utf-8")
     llm = FakeLLM("The mill at Lindal ground barley.")
-    rag = fake_rag(tmp_path / "home", llm)
-    rag.ingest([tmp_path / "mill.txt"])
+    rag = _mill(tmp_path, llm)
     monkeypatch.setattr("eval.bench_answers.indexed", lambda *_, **__: nullcontext((rag, 0.0)))
     ground = Case("m", "What did the mill at Lindal grind?", ("barley",))
     questions = QuestionSet("s", tmp_path, (ground, Case("x", "x" * 100_000, ("oats",))))  # too long to be asked
@@ -305,10 +307,8 @@ def test_the_plain_prompt_is_measured_on_the_same_questions_by_the_same_measures
 def test_a_question_that_has_changed_in_anything_is_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "mill.txt").write_text(TEXT, encoding="utf-8")
     llm = FakeLLM("The mill at Lindal ground barley.")
-    rag = fake_rag(tmp_path / "home", llm)
-    rag.ingest([tmp_path / "mill.txt"])
+    rag = _mill(tmp_path, llm)
     monkeypatch.setattr("eval.bench_answers.indexed", lambda *_, **__: nullcontext((rag, 0.0)))
     ground = Case("m", "What did the mill at Lindal grind?", ("oats",))
 

@@ -1,11 +1,12 @@
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from eval.dataset import Case, Gold
-from eval.results import Row, TrialError, compare, read_rows
+from eval.results import Row, Run, TrialError, compare, read_rows
 from eval.runner import compare_runs, evaluate
 from rag.errors import InputError, ModelError
 from rag.types import Answer, Citation, Message
@@ -44,18 +45,33 @@ def _row(name: str, **values: float | None) -> Row:
     return Row(name, "fact", "Why?", True, (), "answered", "x", dict(values))
 
 
-def test_a_run_measures_every_question_and_writes_rows_summary_and_report(tmp_path: Path) -> None:
-    done = evaluate(
-        CASES,
-        _answer,
+def _run(
+    folder: Path,
+    ask: Callable[[Case], Answer] = _answer,
+    *,
+    cases: Sequence[Case] = CASES,
+    out: str = "",
+    against: Path | None = None,
+    trace: Callable[[str], None] = lambda _: None,
+    more: Callable[[Case], dict[str, float | None]] = lambda _: {},
+) -> Run:
+    return evaluate(
+        cases,
+        ask,
         texts=TEXTS,
-        out=tmp_path / "run",
+        out=folder / out,
         model="fake",
         fingerprint="abc",
-        against=None,
-        questions=_questions(tmp_path),
+        against=against,
+        questions=_questions(folder),
+        trace=trace,
+        more=more,
         progress=False,
     )
+
+
+def test_a_run_measures_every_question_and_writes_rows_summary_and_report(tmp_path: Path) -> None:
+    done = _run(tmp_path, out="run")
     assert {name: (value["value"], value["n"]) for name, value in done.as_dict().items()} == {
         "answer_correct": (1.0, 2),
         "refusal_recall": (1.0, 1),
@@ -82,17 +98,7 @@ def test_a_run_measures_every_question_and_writes_rows_summary_and_report(tmp_pa
 
 
 def test_a_failed_question_is_a_row_with_its_error_and_the_run_goes_on(tmp_path: Path) -> None:
-    done = evaluate(
-        CASES,
-        lambda case: _failing_on("length", case),
-        texts=TEXTS,
-        out=tmp_path,
-        model="fake",
-        fingerprint="abc",
-        against=None,
-        questions=_questions(tmp_path),
-        progress=False,
-    )
+    done = _run(tmp_path, lambda case: _failing_on("length", case))
     assert [row.error for row in done.rows] == ["ModelError: The model gave nothing.", None, None]
     assert done.rows[0].status is None
     assert done.summary["answer_correct"].value == 0.5
@@ -108,33 +114,13 @@ def test_rows_are_on_disk_as_soon_as_each_question_ends(tmp_path: Path) -> None:
         return _answer(case)
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(
-            CASES,
-            interrupted,
-            texts=TEXTS,
-            out=tmp_path,
-            model="fake",
-            fingerprint="abc",
-            against=None,
-            questions=_questions(tmp_path),
-            progress=False,
-        )
+        _run(tmp_path, interrupted)
     assert [row.id for row in read_rows(tmp_path)] == ["length", "builder"]
 
 
 def test_a_run_is_compared_with_an_earlier_one_and_does_not_overwrite_it(tmp_path: Path) -> None:
     def run(out: str, ask_id: str, against: Path | None) -> object:
-        return evaluate(
-            CASES,
-            lambda case: _failing_on(ask_id, case),
-            texts=TEXTS,
-            out=tmp_path / out,
-            model="fake",
-            fingerprint="abc",
-            against=against,
-            questions=_questions(tmp_path),
-            progress=False,
-        )
+        return _run(tmp_path, lambda case: _failing_on(ask_id, case), out=out, against=against)
 
     run("first", "length", None)
     run("second", "none", tmp_path / "first")
@@ -190,17 +176,7 @@ def test_bad_runs_are_named(tmp_path: Path) -> None:
 
 def test_a_follow_up_keeps_its_turns_in_the_row(tmp_path: Path) -> None:
     case = Case("f", "And who?", ("Ana Ruiz.",), gold=(Gold("bridge.md", 30, 56),), history=(Message("user", "Hm?"),))
-    done = evaluate(
-        [case],
-        _answer,
-        texts=TEXTS,
-        out=tmp_path,
-        model="fake",
-        fingerprint="abc",
-        against=None,
-        questions=_questions(tmp_path),
-        progress=False,
-    )
+    done = _run(tmp_path, cases=[case])
     assert done.rows[0].history == ("user: Hm?",)
     assert done.rows[0].standalone_question == "?"
     assert done.rows[0].gold[0].quote == "Ana Ruiz built it in 1957."
@@ -212,18 +188,7 @@ def test_a_failure_is_put_to_its_stage_with_the_trace_of_its_answer(tmp_path: Pa
     def trace(id_: str) -> None:
         asked.append(id_)
 
-    done = evaluate(
-        CASES,
-        lambda case: replace(_answer(LENGTH), id=case.id),
-        texts=TEXTS,
-        out=tmp_path,
-        model="fake",
-        fingerprint="abc",
-        against=None,
-        questions=_questions(tmp_path),
-        trace=trace,
-        progress=False,
-    )
+    done = _run(tmp_path, lambda case: replace(_answer(LENGTH), id=case.id), trace=trace)
     assert asked == ["length", "builder", "cost"]
     assert [row.stage for row in done.rows] == [None, "not_retrieved", "answered_unanswerable"]
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
@@ -232,18 +197,7 @@ def test_a_failure_is_put_to_its_stage_with_the_trace_of_its_answer(tmp_path: Pa
 
 
 def test_further_measures_stand_in_rows_and_summary(tmp_path: Path) -> None:
-    done = evaluate(
-        CASES,
-        _answer,
-        texts=TEXTS,
-        out=tmp_path,
-        model="fake",
-        fingerprint="abc",
-        against=None,
-        questions=_questions(tmp_path),
-        more=lambda case: {"right_alone": 1.0 if case.answerable else None},
-        progress=False,
-    )
+    done = _run(tmp_path, more=lambda case: {"right_alone": 1.0 if case.answerable else None})
     assert (done.summary["right_alone"].value, done.summary["right_alone"].n) == (1.0, 2)
 
 
@@ -253,18 +207,7 @@ def test_a_trial_that_fails_leaves_the_answer_and_its_own_measures_as_they_are(t
             raise TrialError("right_alone: ModelTimeout: no word", {"right_alone": 0.0})
         return {"right_alone": 1.0 if case.answerable else None}
 
-    done = evaluate(
-        CASES,
-        _answer,
-        texts=TEXTS,
-        out=tmp_path,
-        model="fake",
-        fingerprint="abc",
-        against=None,
-        questions=_questions(tmp_path),
-        more=more,
-        progress=False,
-    )
+    done = _run(tmp_path, more=more)
     assert (done.summary["answer_correct"].value, done.summary["right_alone"].value) == (1.0, 0.5)
     assert (done.rows[0].error, done.rows[0].failed) == (None, False)
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
