@@ -183,8 +183,8 @@ def as_question(reply: str, question: str, history: Sequence[Message]) -> str | 
     said = asked.union(*(content_stems(m.content) for m in history))
     if not line.endswith("?") or line.count("?") > 1 or len(asked & written) < KEPT * len(asked):
         return None
-    if written <= asked and not re.search(rf"\W\s*{CAPITAL}", question.strip(" ¿¡")) and _leans(question):
-        return None  # nothing was resolved, and the question names nothing that it could stand on
+    if written <= asked and _leans(question.strip(" ¿¡")):
+        return None  # nothing was resolved
     new = [
         w for w in re.findall(r"\w+", line)[1:] if (w[0].isupper() or w[0].isdigit()) and not content_stems(w) <= said
     ]
@@ -192,8 +192,10 @@ def as_question(reply: str, question: str, history: Sequence[Message]) -> str | 
 
 
 def _leans(question: str) -> bool:
-    """Whether a question needs those before it to be understood, as far as its words tell."""
-    return LEANS.search(question.strip(" ¿¡")) is not None or len(content_stems(question)) < LEAST_ALONE
+    """Whether a question needs those before it to be understood, as far as its words tell: not where it names something."""
+    if re.search(rf"\W\s*{CAPITAL}", question):
+        return False
+    return LEANS.search(question) is not None or len(content_stems(question)) < LEAST_ALONE
 
 
 def as_translation(reply: str, question: str) -> str | None:

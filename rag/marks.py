@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from rag.types import Evidence
 
 CODE = r"e-[a-z2-7]{4}"
+ONE = rf"(?:\d{{1,3}}|doc ?\d{{1,3}}|{CODE})"
 # [1], [^2], [3, 4], [doc2], [e-k7qm] and 【4:0†source】, with the space before.
-MARK = re.compile(
-    rf"\s*(?:\[\^?(?:\d{{1,3}}|doc ?\d{{1,3}}|{CODE})\^?(?:\s*[,;–-]\s*(?:\d{{1,3}}|doc ?\d{{1,3}}|{CODE}))*\]|【\d{{1,3}}[:†][^】\n]{{0,60}}】)"
-)
-MARK_BEGINS = re.compile(
-    r"\s*\[[\^a-z\d\s,;–-]{0,40}\Z|\s*【\d{0,3}(?:[:†][^】\n]{0,60})?\Z|\s+\Z"
-)  # what may yet become a mark
+MARK = re.compile(rf"\s*(?:\[\^?{ONE}\^?(?:\s*[,;–-]\s*{ONE})*\]|【\d{{1,3}}[:†][^】\n]{{0,60}}】)")
+# What may yet become a mark.
+MARK_BEGINS = re.compile(r"\s*\[[\^a-z\d\s,;–-]{0,40}\Z|\s*【\d{0,3}(?:[:†][^】\n]{0,60})?\Z|\s+\Z")
 
 
 def code_of(evidence: Evidence) -> str:

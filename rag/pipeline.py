@@ -23,7 +23,7 @@ from rag.errors import EmptyIndexError, InputError, InUseError, LoadError, Model
 from rag.index import CANDIDATES, Index, Stored, import_store
 from rag.ingesting import FileProgress, Ingestion, IngestReport, Progress
 from rag.loading import ARCHIVE, detect_question_language, member, sha256
-from rag.marks import MARK, code_of, without_marks
+from rag.marks import MARK, code_of
 from rag.models.embedder import Embedder, SentenceTransformerEmbedder
 from rag.models.llm import LLM, import_client, open_llm
 from rag.readers.pdf import picture_of
@@ -568,7 +568,7 @@ class _Asking:
             return
         found = self._match(piece.sentence, query, piece.codes)
         messages = generation.translate_messages(piece.sentence, self.understood.language)
-        translated = "".join(without_marks(llm.stream(messages))).strip()
+        translated = MARK.sub("", "".join(llm.stream(messages))).strip()
         said = translated if says_the_same(translated, piece.sentence) else piece.sentence
         yield self._delta(said, opens=True)
         yield self._delta(self._add(said, piece.sentence, found))
